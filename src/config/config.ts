@@ -1,0 +1,100 @@
+// The loaded routes.yaml: frozen, every name resolved, all paths absolute and all files read. What the gateway runs on.
+
+import type { Bytes, Seconds } from '../verify/scalars.js'
+import type { Issuer, Route, RouteMatch, Upstream } from '../verify/types.js'
+
+export type TlsFiles = { readonly key: string; readonly cert: string }
+
+export type Listener = {
+  readonly host: string
+  readonly port: number
+  /** PEM text, not paths: a file that cannot be read is a problem of the configuration, with its line. */
+  readonly tls: TlsFiles
+  readonly client_certificates: 'off' | 'pop_only' | 'pki'
+  /** PEM of the CAs that client certificates must chain to (`pki`). */
+  readonly client_ca: string | null
+  /** PEM, one CRL each (Node loads only the first of a bundle). */
+  readonly crl: readonly string[]
+  /** Public origins served here, in normal form. */
+  readonly origins: readonly string[]
+}
+
+export type Limits = {
+  readonly header_bytes: Bytes
+  readonly header_count: number
+  readonly target_bytes: Bytes
+  readonly credential_bytes: Bytes
+  readonly proof_bytes: Bytes
+  readonly handshake: Seconds
+  readonly headers: Seconds
+  readonly idle: Seconds
+  readonly body_idle: Seconds
+  readonly body_total: Seconds
+  readonly connections: number
+  readonly connections_per_address: number
+  readonly digest_buffer: Bytes
+}
+
+/** An issuer with where its keys come from; what the pure core sees of it is `Issuer`. */
+export type IssuerSource = Issuer & {
+  /** `discovery`: RFC 8414, then OpenID Connect. `file`: the text of a JWK set. */
+  readonly keys:
+    | { readonly from: 'discovery' }
+    | { readonly from: 'uri'; readonly uri: string }
+    | { readonly from: 'file'; readonly path: string; readonly jwks: string }
+  /** PEM of a private CA for discovery and keys; null: the system's. */
+  readonly ca: string | null
+  readonly jwks_refresh: Seconds
+  readonly jwks_max_stale: Seconds
+}
+
+export type RedisSettings = {
+  readonly url: string | null
+  readonly sentinels: readonly string[]
+  readonly primary: string | null
+  readonly cluster: readonly string[]
+  readonly timeout: Seconds
+  readonly username: string | null
+  readonly password: string | null
+  readonly key_prefix: string
+  readonly tls: { readonly ca: string | null; readonly cert: string | null; readonly key: string | null } | null
+  /** Replicas that must have each record. */
+  readonly wait: number
+}
+
+export type Config = {
+  /** Absolute path of routes.yaml. */
+  readonly file: string
+  /** Hash of the loaded routes.yaml and its includes. */
+  readonly policyVersion: string
+  readonly listeners: readonly Listener[]
+  /** In normal form (lower case, no default port, no slash). */
+  readonly publicOrigins: readonly string[]
+  readonly admin: { readonly host: string; readonly port: number; readonly tls: TlsFiles | null }
+  /** Processes; already resolved from `auto`. */
+  readonly workers: number
+  readonly drain: Seconds
+  readonly drain_delay: Seconds
+  readonly limits: Limits
+  readonly issuers: readonly IssuerSource[]
+  readonly replay: { readonly store: 'memory' } | { readonly store: 'redis'; readonly redis: RedisSettings }
+  /** [current, previous]; empty: made at start. */
+  readonly nonceSecrets: readonly string[]
+  readonly audit: { readonly file: string | null; readonly refusals_per_second: number }
+  readonly assertion: {
+    readonly issuer: string
+    /** PEM, the first signs, all are published. */
+    readonly keys: readonly string[]
+    readonly ttl: Seconds
+    readonly header: string
+  }
+  readonly upstreams: readonly Upstream[]
+  readonly routes: readonly Route[]
+  /**
+   * The route of a canonical path on an origin: the most specific path wins whatever its methods, then the method decides.
+   * `'unknown'`: no path fits; a list: the methods that the path allows (405).
+   */
+  readonly match: (origin: string, path: string, method: string) => RouteMatch | 'unknown' | readonly string[]
+  /** Would another route take this path in other case? (`case_insensitive` upstreams, contract §6.) */
+  readonly matchesInOtherCase: (origin: string, path: string, route: Route) => boolean
+}

@@ -1,0 +1,31 @@
+// Where used proofs are remembered (RFC 9449 §11.1): the port that decide.ts sees, whatever is behind it.
+
+import type { Seconds } from '../verify/scalars.js'
+
+/** One proof, about to be used. */
+export type ProofUse = {
+  /** base64url of 16 bytes: SHA-256 over `jkt` and `jti`, so one client cannot spend another's proofs (verify/hashes.ts). */
+  readonly key: string
+  /** When the proof was made: its nonce's time, else `iat`. What is dated before the store lost its memory is not accepted. */
+  readonly datedAt: Seconds
+  /** Until when the proof could be accepted again; it is remembered at least as long. */
+  readonly until: Seconds
+  readonly now: Seconds
+  /** What the tier wants while the store is away (`replay_outage`). */
+  readonly outage: 'closed' | 'local'
+}
+
+/**
+ * `first`: recorded, this was the first use. `used`: seen before. `forgotten`: the store lost its memory since the proof was
+ * made, so nobody knows. `unavailable`: no answer in time; the record may have been made all the same, so a client must
+ * make a new proof.
+ */
+export type UseAnswer = 'first' | 'used' | 'forgotten' | 'unavailable'
+
+export type ReplayStore = {
+  /** Records a use, exactly once for each key while it lives. Never rejects. */
+  firstUse(use: ProofUse): Promise<UseAnswer>
+  /** What is wrong with the store now, for `/readyz`; null when nothing is. */
+  degraded(): string | null
+  close(): Promise<void>
+}

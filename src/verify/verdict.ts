@@ -1,0 +1,45 @@
+// What a decision is: a Grant or a Denial. Both are values; nothing is thrown at a hostile request.
+
+import type { Reason } from './reasons.js'
+import type { Evidence, Route } from './types.js'
+
+/** A refusal. `detail` is for the audit event and `explain`; it is never shown to a client. */
+export class Denial {
+  readonly reason: Reason
+  readonly detail: string | undefined
+  constructor(reason: Reason, detail?: string) {
+    this.reason = reason
+    this.detail = detail
+  }
+}
+
+/** Refuses, with a private detail that must not hold a token, a proof or a key. */
+export const deny = (reason: Reason, detail?: string): Denial => new Denial(reason, detail)
+
+const minted = Symbol('only decide() makes a Grant')
+
+/**
+ * Permission to forward one request. Only `decide()` makes one, and `upstream/` takes nothing else, so "forgot to
+ * authorise" does not compile.
+ */
+export class Grant {
+  readonly evidence: Evidence
+  readonly route: Route
+  /** `jti` of the assertion that will be signed for it. */
+  readonly assertionId: string
+  /** The held body where the tier demands a digest, else null: the body is streamed. */
+  readonly body: Uint8Array | null
+  constructor(key: typeof minted, evidence: Evidence, route: Route, assertionId: string, body: Uint8Array | null) {
+    if (key !== minted) throw new TypeError('a Grant is made by decide() alone')
+    this.evidence = evidence
+    this.route = route
+    this.assertionId = assertionId
+    this.body = body
+  }
+}
+
+/** For `decide.ts` alone; test/architecture.test.ts holds everyone else to it. */
+export const grant = (evidence: Evidence, route: Route, assertionId: string, body: Uint8Array | null): Grant =>
+  new Grant(minted, evidence, route, assertionId, body)
+
+export type Verdict = Grant | Denial
