@@ -2,7 +2,7 @@
 
 import type { KeyObject } from 'node:crypto'
 import type { Policy } from './policy.js'
-import type { Seconds } from './scalars.js'
+import type { Bytes, Seconds } from './scalars.js'
 import type { Denial } from './verdict.js'
 
 /** A JSON object that nothing is known of yet. */
@@ -94,6 +94,8 @@ export type AccessToken = {
 /** A DPoP proof, parsed; verified only once it stands in Evidence. */
 export type Proof = {
   readonly header: ProofHeader
+  /** The header as it came, by which the cache knows it. */
+  readonly headerSegment: string
   readonly claims: ProofClaims
   /** The two signed segments and the signature. */
   readonly signed: string
@@ -121,6 +123,8 @@ export type ProofClaims = {
 /** Everything verified so far. The checks read it; a Grant carries it. */
 export type Evidence = {
   readonly inbound: InboundRequest
+  /** What the route's path captured. */
+  readonly captured: RouteMatch['captured']
   readonly now: Seconds
   /** null on a route whose tier demands no token. */
   readonly token: AccessToken | null
@@ -135,6 +139,12 @@ export type Evidence = {
   readonly tenant: string | null
   /** What would have been refused, were it not for `report_only_until` (contract §5). */
   readonly reported: readonly Denial[]
+}
+
+/** A request that was refused, with what had been found out by then: for the audit event, never for a decision. */
+export type Refused = {
+  readonly denial: Denial
+  readonly found: Pick<Evidence, 'token' | 'scheme' | 'proof'>
 }
 
 /** A token issuer as routes.yaml has it (contract §2). */
@@ -171,6 +181,7 @@ export type VerifyPorts = {
   readonly nonceTime: (nonce: string) => Seconds | null
   readonly tokens: Cache<VerifiedToken>
   readonly proofHeaders: Cache<ProofHeader>
+  readonly limits: { readonly credential_bytes: Bytes; readonly proof_bytes: Bytes }
 }
 
 /** A token whose signature was good, with what it must be looked up by again. */

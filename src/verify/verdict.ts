@@ -3,18 +3,25 @@
 import type { Reason } from './reasons.js'
 import type { Evidence, Route } from './types.js'
 
+/** What a client needs to know to do better: when to come back (seconds), which methods there are. */
+export type Hints = { readonly retryAfter?: number; readonly allow?: readonly string[] }
+
 /** A refusal. `detail` is for the audit event and `explain`; it is never shown to a client. */
 export class Denial {
   readonly reason: Reason
   readonly detail: string | undefined
-  constructor(reason: Reason, detail?: string) {
+  readonly hints: Hints
+  constructor(reason: Reason, detail: string | undefined, hints: Hints) {
     this.reason = reason
     this.detail = detail
+    this.hints = hints
   }
 }
 
+const NO_HINTS: Hints = {}
+
 /** Refuses, with a private detail that must not hold a token, a proof or a key. */
-export const deny = (reason: Reason, detail?: string): Denial => new Denial(reason, detail)
+export const deny = (reason: Reason, detail?: string, hints: Hints = NO_HINTS): Denial => new Denial(reason, detail, hints)
 
 const minted = Symbol('only decide() makes a Grant')
 

@@ -61,8 +61,9 @@ export const defineCheck = <N extends Needs, R extends Reason, S extends Setting
   check: CheckDefinition<N, R, S, T>,
 ) => check
 
-/** Runs one check; null when it has nothing against the request, or does not apply to it. */
-export function runCheck(check: Check, gathered: Gathered, policy: Parsed<Settings> & Rules<Settings>): Denial | null {
-  for (const need of check.needs) if (gathered[need] === null) return null
-  return check.run(gathered as With<Needs>, policy, deny)
-}
+/** Does the check apply: is the evidence there that it needs? */
+export const applies = (check: Check, gathered: Gathered): boolean => check.needs.every((need) => gathered[need] !== null)
+
+/** Runs a check that applies; null when it has nothing against the request. */
+export const runCheck = (check: Check, gathered: Gathered, policy: Parsed<Settings> & Rules<Settings>): Denial | null =>
+  check.run(gathered as With<Needs>, policy, deny)

@@ -1,0 +1,77 @@
+// The operator's side: liveness, readiness, metrics and the public keys of the assertion (contract §8). GET and HEAD, four paths,
+// nothing else; no answer repeats anything of its request.
+
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Readiness } from './health.js'
+
+export type AdminOptions = {
+  readonly host: string
+  readonly port: number
+  readonly tls: { readonly key: string; readonly cert: string } | null
+  /** The JWK set of the keys that assertions are signed with: public members only. */
+  readonly jwks: () => object
+  readonly readiness: () => Readiness
+  /** Prometheus text format; null: there are no metrics. */
+  readonly metrics: (() => Promise<string>) | null
+}
+
+export type Admin = { readonly address: string; close(): Promise<void> }
+
+/** Probes are small and quick: bytes, milliseconds. */
+const LIMITS = {
+  bodyLimit: 1024,
+  requestTimeout: 5_000,
+  connectionTimeout: 30_000,
+  keepAliveTimeout: 10_000,
+  forceCloseConnections: true,
+  // Fastify's own answer to a URL it can't decode repeats the URL.
+  frameworkErrors: refuse,
+} as const
+const SERVER = { maxHeaderSize: 8 * 1024 } as const
+
+/** Listens; rejects with a message for the operator when it can't. */
+export async function openAdmin(options: AdminOptions): Promise<Admin> {
+  const { host, port, tls } = options
+  const app: FastifyInstance =
+    tls === null
+      ? fastify({ ...LIMITS, http: SERVER })
+      : (fastify({ ...LIMITS, https: { ...SERVER, ...tls, minVersion: 'TLSv1.2' } }) as unknown as FastifyInstance)
+  addRoutes(app, options)
+  try {
+    return { address: await app.listen({ host, port }), close: () => app.close() }
+  } catch (error) {
+    await app.close()
+    const code = error instanceof Error && 'code' in error ? error.code : 'unknown error'
+    throw new Error(`the admin listener can't listen on ${host}:${port} (${code}): give admin another host or port`)
+  }
+}
+
+function addRoutes(app: FastifyInstance, { jwks, readiness, metrics }: AdminOptions): void {
+  app.addHook('onSend', async (_request, reply) => {
+    reply.header('x-content-type-options', 'nosniff')
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
+  })
+  app.get('/livez', (_request, reply) => reply.type('text/plain; charset=utf-8').send('ok\n'))
+  app.get('/readyz', (_request, reply) => {
+    const answer = readiness()
+    return reply.code(answer.ready ? 200 : 503).send(answer)
+  })
+  app.get('/.well-known/jwks.json', (_request, reply) =>
+    reply.header('cache-control', 'max-age=60').type('application/jwk-set+json').send(JSON.stringify(jwks())),
+  )
+  if (metrics !== null) {
+    app.get('/metrics', async (_request, reply) => reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics()))
+  }
+  app.setNotFoundHandler((request, reply) => {
+    const isRead = request.method === 'GET' || request.method === 'HEAD'
+    if (!isRead) reply.header('allow', 'GET, HEAD')
+    return reply.code(isRead ? 404 : 405).send({ error: isRead ? 'not found' : 'GET and HEAD only' })
+  })
+  app.setErrorHandler(refuse)
+}
+
+function refuse(error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
+  const { statusCode = 500 } = error
+  const isTheirs = statusCode >= 400 && statusCode < 500
+  reply.code(isTheirs ? statusCode : 500).send({ error: isTheirs ? 'bad request' : 'the gateway made an error' })
+}

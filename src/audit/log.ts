@@ -1,0 +1,112 @@
+// Writes audit events: one JSON line each, serialised once by pino, in the order of `seq`, each worker into a file of its own
+// (contract §7). A gap in `seq` is a line that was lost. Refusals of callers who have proven nothing are bounded per second.
+// Does not decide: what is written of a request (record.ts).
+
+import { parse } from 'node:path'
+import pino from 'pino'
+import { openLineFile } from './line-file.js'
+import type { AuditEvent, AuditLog } from './types.js'
+
+export type AuditLogOptions = {
+  /** null: standard output; then `writeDurable` means written, not synced. */
+  readonly file: string | null
+  readonly refusalsPerSecond: number
+  /** Names this start of this gateway, for `seq` begins anew with each. */
+  readonly instance: string
+  readonly worker: number
+  readonly log: (message: string) => void
+}
+
+export type OpenAuditLog = AuditLog & {
+  /** Opens the file anew after it was renamed (log rotation). */
+  reopen(): Promise<void>
+  /** Lines dropped, fsyncs done, refusals that were only counted: since the start. */
+  counters(): { readonly dropped: number; readonly syncs: number; readonly counted: number }
+}
+
+/** `audit.jsonl` -> `audit.1.jsonl` for worker 1; worker 0 has the plain name. */
+export function fileOfWorker(file: string, worker: number): string {
+  if (worker === 0) return file
+  const { ext } = parse(file)
+  return `${file.slice(0, file.length - ext.length)}.${worker}${ext}`
+}
+
+/** Rejects with a message for the operator when the file can't be opened. */
+export async function openAuditLog(options: AuditLogOptions): Promise<OpenAuditLog> {
+  const { file, instance, worker, log } = options
+  const lines = await openLineFile({ path: file === null ? null : fileOfWorker(file, worker), log })
+  let seq = 0
+  // pino begins a line with its level and its time and can't leave the level out; our lines have `worker` and `seq` there.
+  const logger = pino(
+    {
+      base: { instance },
+      formatters: { level: () => ({ worker }) },
+      timestamp: () => {
+        seq += 1
+        return `,"seq":${seq}`
+      },
+    },
+    lines,
+  )
+  // pino has asked for the time once, to see how long it is.
+  seq = 0
+  const write = (event: object) => logger.info(event)
+  const refusals = boundRefusals(options.refusalsPerSecond, write)
+  return {
+    write,
+    writeUnproven: refusals.write,
+    writeDurable: (event) => {
+      write(event)
+      return lines.committed()
+    },
+    degraded: () => {
+      const problem = lines.problem()
+      return problem === null ? null : `audit log: ${problem}`
+    },
+    reopen: () => lines.reopen(),
+    counters: () => ({ ...lines.counters(), counted: refusals.counted() }),
+    close: () => {
+      refusals.close()
+      return lines.close()
+    },
+  }
+}
+
+/** Passes `most` refusals of each second on, and of the rest one line that counts them by reason. */
+function boundRefusals(most: number, write: (event: object) => void) {
+  let passed = 0
+  let timer: NodeJS.Timeout | null = null
+  let counts: Record<string, number> = {}
+  let time: unknown
+  let counted = 0
+
+  function endSecond(): void {
+    if (timer !== null) clearTimeout(timer)
+    timer = null
+    passed = 0
+    if (Object.keys(counts).length === 0) return
+    // Its time is that of the last refusal it counts.
+    write({ event_type: 'refusals_summary', time, counts })
+    counts = {}
+  }
+
+  return {
+    write(event: AuditEvent): void {
+      if (timer === null) {
+        timer = setTimeout(endSecond, 1000)
+        timer.unref()
+      }
+      if (passed < most) {
+        passed += 1
+        write(event)
+        return
+      }
+      const reason = String(event.reason)
+      counts[reason] = (counts[reason] ?? 0) + 1
+      time = event.time
+      counted += 1
+    },
+    counted: () => counted,
+    close: endSecond,
+  }
+}

@@ -1,0 +1,64 @@
+// The forms of values in routes.yaml that are not scalars of the checks: text, paths, numbers, URLs, header names. `title` is what
+// docs/settings.md calls the type.
+
+import { z } from 'zod'
+import { duration, size } from '../verify/scalars.js'
+
+export const text = z.string().min(1, 'must not be empty').meta({ title: 'text' })
+
+/** A file, relative to the file that names it. */
+export const path = z.string().min(1, 'must not be empty').meta({ title: 'path' })
+
+/** A whole number; digits as text too, which is what `${PORT}` gives. */
+export const count = (least: number, most: number) => {
+  const number = z.int().min(least).max(most)
+  const digits = z
+    .string()
+    .regex(/^\d{1,10}$/)
+    .transform(Number)
+    .pipe(number)
+  return z.union([number, digits], `expected a whole number from ${least} to ${most}`).meta({ title: 'number' })
+}
+
+export const port = count(0, 65535)
+
+/** A duration longer than nothing. */
+export const time = duration.refine((seconds) => seconds > 0, 'must be longer than nothing')
+
+/** A size larger than nothing. */
+export const bytes = size.refine((value) => value > 0, 'must be larger than nothing')
+
+/** One value or a list of them; parsed to a list. */
+export const oneOrMore = <T extends z.ZodType<unknown, string>>(item: T) =>
+  z.union([item.transform((value) => [value]), z.array(item).min(1, 'expected at least one')])
+
+/** Names of tiers and upstreams: they stand in logs, metrics and the assertion. */
+export const NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/
+export const name = z.string().regex(NAME, 'expected a name: letters, digits, `_`, `.` and `-`, beginning with a letter')
+
+/** RFC 9110 §5.1. */
+export const headerName = z
+  .string()
+  .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'expected the name of a header, such as X-Remote-User')
+  .meta({ title: 'header name' })
+
+/** Is this host name or address one that only this machine can reach? */
+export const isLoopback = (host: string): boolean => /^(localhost|\[?::1\]?|127\.\d{1,3}\.\d{1,3}\.\d{1,3})$/i.test(host)
+
+const WEB_URL = /^https?:\/\/[^/?#@\s\\]+(?:[/?][^#\s\\]*)?$/
+
+/** An http or https URL without user, password and fragment. */
+export const webUrl = z
+  .string()
+  .regex(WEB_URL, 'expected a URL such as https://service.internal:8443/base')
+  .refine((value) => URL.canParse(value), 'expected a URL such as https://service.internal:8443/base')
+  .meta({ title: 'URL' })
+
+/** Where keys come from: https, http only to loopback (contract §2, "Issuer keys"). */
+export const isFetchable = (url: string): boolean => {
+  if (!WEB_URL.test(url) || !URL.canParse(url)) return false
+  const { protocol, hostname } = new URL(url)
+  return protocol === 'https:' || isLoopback(hostname)
+}
+
+export const fetchUrl = z.string().refine(isFetchable, 'expected an https URL (http only to loopback)').meta({ title: 'URL' })

@@ -1,0 +1,97 @@
+// Our own side of the network, resolved: public origins in normal form, listeners with their keys, the admin listener.
+
+import { normalOrigin } from '../verify/target.js'
+import type { Config, Listener } from './config.js'
+import { readCrl, subjectOf } from './crl.js'
+import { readCaFile, readCertificates, readCrlFile, readPair } from './files.js'
+import type { Loading, Rule } from './loading.js'
+import type { Listen, Single } from './schema.js'
+import type { Sections } from './sections.js'
+import { type Located, type Place, under } from './source.js'
+
+/** Origins in normal form, https alone; those that are none were reported. */
+export function resolveOrigins(origins: readonly string[], place: Place, { findings }: Loading): readonly string[] {
+  const resolved: string[] = []
+  for (const [i, text] of origins.entries()) {
+    const origin = normalOrigin(text)
+    if (origin === null || !origin.startsWith('https://'))
+      findings.problem(under(place, i), 'expected an https origin without a path, such as https://api.example.com')
+    else if (resolved.includes(origin)) findings.problem(under(place, i), 'this origin stands here twice')
+    else resolved.push(origin)
+  }
+  return resolved
+}
+
+/** Those of `public_origins` that are named; left out, all. Others were reported. */
+export function chooseOrigins(named: readonly string[] | undefined, all: readonly string[], at: Loading & { place: Place }) {
+  // None at all: that was reported, once is enough.
+  if (named === undefined || all.length === 0) return all
+  return named.flatMap((text, i) => {
+    const origin = normalOrigin(text)
+    if (origin !== null && all.includes(origin)) return [origin]
+    at.findings.problem(under(at.place, i), 'expected one of `public_origins`')
+    return []
+  })
+}
+
+export function resolveListeners(
+  listeners: readonly Located<Listen>[],
+  publicOrigins: readonly string[],
+  loading: Loading,
+): readonly Listener[] {
+  const taken = new Set<string>()
+  return listeners.flatMap(({ value, place }) => {
+    const { host, port, tls } = value
+    if (port !== 0 && taken.has(`${host} ${port}`))
+      loading.findings.problem(under(place, 'port'), 'another listener has this port')
+    taken.add(`${host} ${port}`)
+    const at = under(place, 'tls')
+    for (const [isBroken, setting, sentence] of tlsRules(tls))
+      if (isBroken) loading.findings.problem(under(at, setting), sentence)
+    const pair = readPair(tls, at, loading)
+    const ca = tls.client_ca === undefined ? null : readCaFile({ value: tls.client_ca, place: under(at, 'client_ca') }, loading)
+    const crl = tls.crl.flatMap((file, i) => readCrlFile({ value: file, place: under(at, 'crl', i) }, loading))
+    if (ca !== null && tls.crl.length > 0) demandEveryCrl(ca, crl, { place: under(at, 'crl'), ...loading })
+    const origins = chooseOrigins(value.origins, publicOrigins, { place: under(place, 'origins'), ...loading })
+    return pair === null
+      ? []
+      : [{ host, port, tls: pair, client_certificates: tls.client_certificates, client_ca: ca, crl, origins }]
+  })
+}
+
+const tlsRules = ({ client_certificates, client_ca, crl }: Listen['tls']): readonly Rule[] => {
+  const isPki = client_certificates === 'pki'
+  return [
+    [
+      isPki && client_ca === undefined,
+      'client_certificates',
+      '`pki` needs `client_ca`: the CAs that client certificates chain to',
+    ],
+    [!isPki && client_ca !== undefined, 'client_ca', 'is read with `client_certificates: pki` only: say that, or leave it out'],
+    [!isPki && crl.length > 0, 'crl', 'is read with `client_certificates: pki` only: say that, or leave it out'],
+  ]
+}
+
+/** With one list missing, OpenSSL refuses every chain of that CA. */
+function demandEveryCrl(ca: string, crl: readonly string[], { place, findings }: Loading & { place: Place }): void {
+  const listed = crl.map((pem) => readCrl(pem)?.issuer)
+  const missing = (readCertificates(ca) ?? []).filter((certificate) => !listed.includes(subjectOf(certificate) ?? ''))
+  if (missing.length === 0) return
+  const names = missing.map(({ subject }) => subject.replaceAll('\n', ', ')).join('; ')
+  findings.problem(place, `has no list of ${names}: give one for each CA of \`client_ca\`, or none at all`)
+}
+
+/** An origin that no listener serves would be a promise that nothing keeps. */
+export function demandEveryOrigin(listeners: Sections['listeners'], origins: readonly string[], at: Loading & { place: Place }) {
+  // A listener that is wrong may be the one.
+  if (listeners.length === 0 || listeners.some((one) => one?.value.origins === undefined)) return
+  const served = listeners.flatMap((one) => one?.value.origins?.map(normalOrigin) ?? [])
+  for (const [i, origin] of origins.entries())
+    if (!served.includes(origin))
+      at.findings.problem(under(at.place, i), 'no listener serves this origin: name it in the `origins` of one')
+}
+
+export function resolveAdmin(admin: Single['admin'], place: Place, loading: Loading): Config['admin'] {
+  const { host, port, tls } = admin
+  return { host, port, tls: tls === undefined ? null : readPair(tls, under(place, 'tls'), loading) }
+}

@@ -1,0 +1,115 @@
+// routes.yaml -> one frozen Config, or every problem of it at once. In this order: read, include, interpolate, judge each part by its
+// schema, resolve what refers to what, read the files it names, warn. Contract §2.
+
+import { createHash } from 'node:crypto'
+import { resolve } from 'node:path'
+import type { Config } from './config.js'
+import { deepFreeze } from './freeze.js'
+import { readIncludes } from './include.js'
+import { type Environment, interpolate } from './interpolate.js'
+import { resolveIssuers } from './issuers.js'
+import { demandEveryOrigin, resolveAdmin, resolveListeners, resolveOrigins } from './listeners.js'
+import type { Loading } from './loading.js'
+import { createMatcher } from './matcher.js'
+import { createFindings, type Problem } from './problems.js'
+import { resolveRoutes } from './routes.js'
+import { readIncluded, readRaw, readSections, type Sections } from './sections.js'
+import { type Place, readSource, type Source, under } from './source.js'
+import { resolveAssertion, resolveAudit, resolveReplay, resolveWorkers } from './state.js'
+import { resolveTiers } from './tiers.js'
+import { resolveUpstreams } from './upstreams.js'
+import { warn } from './warnings.js'
+
+export type Loaded = {
+  /** null: there are problems. */
+  readonly config: Config | null
+  /** Sorted by file and line, as are warnings. */
+  readonly problems: readonly Problem[]
+  readonly warnings: readonly Problem[]
+}
+
+/** Loads a file and all it names. Never throws for what is in them. */
+export function loadConfig(file: string, env: Environment): Loaded {
+  const findings = createFindings(file)
+  const loading: Loading = { findings, env }
+  const source = readSource(file)
+  if (typeof source === 'string') findings.problemAt(file, source)
+  const config = typeof source === 'string' ? null : load(source, loading)
+  const problems = findings.problems()
+  return { config: problems.length > 0 ? null : deepFreeze(config), problems, warnings: findings.warnings() }
+}
+
+function load(source: Source, loading: Loading): Config | null {
+  interpolate(source, loading.env, loading.findings)
+  const raw = readRaw(source, loading)
+  if (raw === null) return null
+  const own = readSections(source, raw, loading)
+  const patterns = (own.single.include ?? []).map((value, i) => ({ value, place: under(own.main, 'include', i) }))
+  const included = readIncludes(patterns, loading)
+  const routes = [...own.routes, ...included.flatMap((one) => readIncluded(one, loading))]
+  if (routes.length === 0 && loading.findings.problems().length === 0)
+    loading.findings.problem(under(own.main, 'routes'), 'is required: without routes every request is refused')
+  return assemble({ ...own, routes }, [source, ...included], loading)
+}
+
+/** Goes on as long as there is something to judge, so that all problems are found; null where a part is missing. */
+function assemble(sections: Sections, sources: readonly Source[], loading: Loading): Config | null {
+  const { main, single } = sections
+  const at = (...path: readonly string[]): Place => under(main, ...path)
+  const origins = { place: at('public_origins'), ...loading }
+  const publicOrigins = resolveOrigins(single.public_origins ?? [], origins.place, loading)
+  demandEveryOrigin(sections.listeners, publicOrigins, origins)
+  const listeners = resolveListeners(
+    sections.listeners.filter((one) => one !== null),
+    publicOrigins,
+    loading,
+  )
+  const admin = single.admin && resolveAdmin(single.admin, at('admin'), loading)
+  const replay = single.replay && resolveReplay(single.replay, at('replay'), loading)
+  const assertion = single.assertion && resolveAssertion(single.assertion, { ...loading, place: at('assertion'), publicOrigins })
+  const store = single.replay?.store ?? 'redis'
+  const workers = single.workers && resolveWorkers(single.workers, store, { ...loading, place: at('workers') })
+  const issuers = resolveIssuers(
+    sections.issuers.filter((one) => one !== null),
+    loading,
+  )
+  const tiers = resolveTiers(sections.tiers, loading)
+  const upstreams = resolveUpstreams(sections.upstreams, single.assertion?.header ?? '', loading)
+  const areIssuersKnown = sections.issuers.every((one) => one !== null)
+  const known = { tiers, upstreams, issuers, areIssuersKnown, publicOrigins }
+  const routes = resolveRoutes(sections.routes, { ...loading, known })
+
+  const { drain, drain_delay, limits, dpop, audit } = single
+  if (!admin || !replay || !assertion || !workers || !limits || !dpop || !audit || drain === null || drain_delay === null)
+    return null
+  // Two routes on one path would make the matcher choose.
+  if (loading.findings.problems().length > 0) return null
+  const config: Config = {
+    file: resolve(main.source.file),
+    policyVersion: versionOf(sources),
+    listeners,
+    publicOrigins,
+    admin,
+    workers,
+    drain,
+    drain_delay,
+    limits,
+    issuers,
+    replay,
+    nonceSecrets: dpop.nonce_secret ?? [],
+    audit: resolveAudit(audit, at('audit')),
+    assertion,
+    upstreams: [...upstreams.values()].filter((upstream) => upstream !== null),
+    routes: routes.map(({ value }) => value),
+    ...createMatcher(routes.map(({ value }) => value)),
+  }
+  warn(config, { main, routes: routes.map(({ place }) => place) }, loading)
+  return config
+}
+
+/** Of one file without includes it is what `sha256sum` prints; secrets are not in it. */
+function versionOf(sources: readonly Source[]): string {
+  const hash = createHash('sha256')
+  for (const { text } of sources) hash.update(text)
+  return `sha256:${hash.digest('hex')}`
+}

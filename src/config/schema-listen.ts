@@ -1,0 +1,59 @@
+// The forms of the settings about our own side of the network: listeners, admin, limits (contract §2).
+
+import { z } from 'zod'
+import { bytes, count, path, port, text, time } from './fields.js'
+
+const tlsPair = {
+  key: path.describe('Private key, PEM without passphrase.'),
+  cert: path.describe('Certificate and its chain, PEM.'),
+}
+
+const listenerTls = z.strictObject({
+  ...tlsPair,
+  client_certificates: z
+    .union([z.literal(false).transform(() => 'off' as const), z.enum(['off', 'pop_only', 'pki'])])
+    .prefault('off')
+    .describe(
+      '`pop_only`: any client certificate, self-signed too, is good to prove possession with; `pki`: chain, dates, usage and revocation are judged as well; `off`: none is asked for.',
+    ),
+  client_ca: path.describe('With `pki`: the CAs that client certificates must chain to, PEM.').optional(),
+  crl: z
+    .array(path)
+    .prefault([])
+    .describe('With `pki`: certificate revocation lists, one for each CA of a chain, or none at all.'),
+})
+
+export const listener = z.strictObject({
+  host: text.prefault('0.0.0.0').describe('Address to listen on.'),
+  port: port.prefault(8443).describe('Port to listen on; 0 takes any free one.'),
+  tls: listenerTls.describe('TLS 1.3, and 1.2 with ECDHE and AES-GCM alone.'),
+  origins: z
+    .array(text)
+    .min(1, 'expected at least one')
+    .describe('Public origins that are served here; left out: all.')
+    .optional(),
+})
+
+export const admin = z.strictObject({
+  host: text.prefault('127.0.0.1').describe('Address of the admin listener; the operator’s side only.'),
+  port: port.prefault(9090).describe('Its port; 0 takes any free one.'),
+  tls: z.strictObject(tlsPair).describe('Left out: plain HTTP.').optional(),
+})
+
+const MANY = 1_000_000
+
+export const limits = z.strictObject({
+  header_bytes: bytes.prefault('32KiB').describe('All of a request’s header section.'),
+  header_count: count(1, 10_000).prefault(100).describe('Header lines.'),
+  target_bytes: bytes.prefault('8KiB').describe('The request target.'),
+  credential_bytes: bytes.prefault('8KiB').describe('What follows the scheme in Authorization.'),
+  proof_bytes: bytes.prefault('8KiB').describe('A DPoP proof.'),
+  handshake: time.prefault('10s').describe('A TLS handshake.'),
+  headers: time.prefault('10s').describe('From the first byte of a request to the end of its headers.'),
+  idle: time.prefault('75s').describe('A connection without a request.'),
+  body_idle: time.prefault('30s').describe('The longest silence within a body.'),
+  body_total: time.prefault('60s').describe('All of a body that is held for its digest.'),
+  connections: count(1, MANY).prefault(10_000).describe('Connections at a time, of the whole gateway.'),
+  connections_per_address: count(1, MANY).prefault(1000).describe('Connections at a time from one address.'),
+  digest_buffer: bytes.prefault('64MiB').describe('All bodies together that are held for their digests.'),
+})

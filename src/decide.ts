@@ -1,0 +1,94 @@
+// May this request pass? verify (pure), then what has effects, in the order of contract §4: the body is held, the proof is
+// spent, the rate is charged, the decision is written. Each comes after everything that could still refuse without it, and
+// only what survives all becomes a Grant. The only file that makes one.
+
+import { randomUUID } from 'node:crypto'
+import type { ProofUse, ReplayStore } from './replay/store.js'
+import { replayKey } from './verify/hashes.js'
+import type { Policy } from './verify/policy.js'
+import type { Rate, Seconds } from './verify/scalars.js'
+import type { Evidence, Proof, Refused, RouteMatch, VerifyPorts } from './verify/types.js'
+import { Denial, deny, type Grant, grant } from './verify/verdict.js'
+import { type Question, verify } from './verify/verify.js'
+
+/** What is charged against a rate: one bucket for each tier and caller. */
+export type Charge = {
+  readonly tier: string
+  readonly by: 'client' | 'subject' | 'address'
+  readonly value: string
+  readonly rate: Rate
+}
+
+/** What deciding needs from outside. All times are epoch seconds. */
+export type DecidePorts = VerifyPorts & {
+  readonly limits: VerifyPorts['limits'] & { readonly body_total: Seconds }
+  readonly clock: () => Seconds
+  readonly replay: ReplayStore
+  /** Seconds to wait, or null when the request may pass. */
+  readonly charge: (charge: Charge) => Promise<Seconds | null>
+  /** Writes the decision where the tier's `audit` is `durable`, and answers once it is on disk; false: it can't be. */
+  readonly record: (granted: Grant) => Promise<boolean>
+}
+
+/** Reads the whole body, up to the tier's `max_body`. Called at most once, and only where `body_digest` is on. */
+export type HoldBody = (maxBody: number) => Promise<Uint8Array | Denial>
+
+/** Judges a request. A refusal leaves the replay store untouched, unless the proof itself was the last thing wrong. */
+export async function decide(question: Question, holdBody: HoldBody, ports: DecidePorts): Promise<Grant | Refused> {
+  const evidence = await verify(question, ports.clock(), ports)
+  if ('denial' in evidence) return evidence
+  const { route } = question.match
+  const { policy } = route
+  const refuse = (denial: Denial): Refused => ({ denial, found: evidence })
+
+  const body = policy.body_digest ? await holdBody(policy.max_body) : null
+  if (body instanceof Denial) return refuse(body)
+  // The token lived when the head was judged; a slow body may have outlived it (contract §3).
+  if (body !== null && evidence.token !== null && ports.clock() >= evidence.token.exp) return refuse(deny('token_expired'))
+
+  if (evidence.proof !== null) {
+    const denial = await spend(evidence.proof, evidence, policy, ports)
+    if (denial !== null) return refuse(denial)
+  }
+  if (policy.rate_limit !== null) {
+    const wait = await ports.charge(chargeFor(evidence, question.match, policy.rate_limit))
+    if (wait !== null) return refuse(deny('rate_limited', undefined, { retryAfter: wait }))
+  }
+  const granted = grant(evidence, route, randomUUID(), body)
+  if (policy.audit === 'durable' && !(await ports.record(granted))) return refuse(deny('audit_unavailable'))
+  return granted
+}
+
+/** Records the proof as used: the one thing that can't be undone (RFC 9449 §11.1). */
+async function spend(proof: Proof, evidence: Evidence, policy: Policy, ports: DecidePorts): Promise<Denial | null> {
+  switch (await ports.replay.firstUse(useOf(proof, evidence, policy, ports))) {
+    case 'first':
+      return null
+    case 'used':
+      return deny('proof_replayed')
+    case 'forgotten':
+      // The store lost its memory after this proof was made. With a nonce there is a way on: a newer one.
+      return policy.nonce === 'required' ? deny('nonce_stale') : deny('replay_unavailable', 'the store lost its memory')
+    case 'unavailable':
+      return deny('replay_unavailable')
+  }
+}
+
+/**
+ * Until when could this proof be accepted again? By its nonce while that is young, and by its `iat` where none is asked for
+ * (a reload can change which it is, so the later of the two), and a skew longer because replicas' clocks differ. Where
+ * bodies are held, a copy whose head came in time gets here as much as `body_total` later.
+ */
+function useOf(proof: Proof, { nonceTime }: Evidence, policy: Policy, ports: DecidePorts): ProofUse {
+  const datedAt = nonceTime ?? proof.claims.iat
+  const held = policy.body_digest ? ports.limits.body_total : 0
+  const until = Math.max(datedAt, proof.claims.iat) + policy.proof_max_age + policy.clock_skew + held
+  const key = replayKey(proof.header.jkt, proof.claims.jti)
+  return { key, datedAt, until, now: ports.clock(), outage: policy.replay_outage }
+}
+
+function chargeFor({ token, inbound }: Evidence, { route }: RouteMatch, limit: NonNullable<Policy['rate_limit']>): Charge {
+  const by = limit.by ?? (token === null ? 'address' : 'client')
+  const values = { client: token?.clientId, subject: token?.subject ?? token?.clientId, address: inbound.peer.address }
+  return { tier: route.tier, by, value: values[by] ?? inbound.peer.address, rate: limit.rate }
+}

@@ -1,0 +1,54 @@
+// What is said to bytes that Node can't make a request of? The refusal they deserve, once, and the end of the connection; never
+// into the middle of an answer, and nothing where no handshake was made or the client is gone.
+
+import type { Socket } from 'node:net'
+import type { Reason } from '../verify/reasons.js'
+import type { Peer } from '../verify/types.js'
+import type { Connections } from './connections.js'
+
+/** What the refusal of bytes without a request is made from. */
+export type BrokenRequest = { readonly reason: Reason; readonly peer: Peer }
+
+type Answering = {
+  readonly socket: Socket
+  readonly connections: Connections
+  readonly refuse: (broken: BrokenRequest) => string
+}
+
+/** Node's `clientError`: a parser error, a late head, or anything else that befell the socket. */
+export function answerBroken(error: NodeJS.ErrnoException, { socket, connections, refuse }: Answering): void {
+  const line = connections.of(socket)
+  const reason = reasonOf(error.code ?? '')
+  if (reason === null || line === undefined || !socket.writable) return void socket.destroy()
+  // Node reports each further read of a broken stream.
+  if (line.isBroken) return
+  line.isBroken = true
+  line.isClosing = true
+  const [current] = line.turns
+  const say = () => {
+    socket.write(refuse({ reason, peer: line.connection.peer }))
+    socket.destroySoon()
+  }
+  if (current === undefined) return void say()
+
+  const { request, response } = current
+  connections.closeSoon(line)
+  // What follows a whole request is broken: that request is answered, and then the connection ends.
+  if (request.complete) return
+  if (response.headersSent) return void socket.destroy()
+  // Its own body is broken. Whoever holds bodies refuses it with all that is known of it; else it is taken from whoever streams it.
+  if (request.listenerCount('error') > 0) return void request.emit('error', error)
+  response.detachSocket(line.socket)
+  say()
+  response.destroy()
+  response.emit('close')
+}
+
+/** Null: nobody is there to be told. */
+function reasonOf(code: string): Reason | null {
+  if (code === 'HPE_HEADER_OVERFLOW') return 'headers_too_large'
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return 'request_timeout'
+  // The client ended in the middle of a message.
+  if (code === 'HPE_INVALID_EOF_STATE') return null
+  return code.startsWith('HPE_') ? 'request_malformed' : null
+}

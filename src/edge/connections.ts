@@ -1,0 +1,140 @@
+// Which connections are there, and whose turn is it on each? Limits at accept; pipelined requests one after another, so that
+// nothing behind a closing answer is ever served; and the ways a connection comes to its end without losing an answer.
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import type { Limits } from '../config/config.js'
+import type { Peer } from '../verify/types.js'
+import { type CertificateMode, plainAddress, readPeer } from './peer.js'
+
+/** What is known of a connection for all its requests. */
+export type Connection = {
+  readonly peer: Peer
+  /** SNI in lower case; null where none was sent. */
+  readonly servername: string | null
+}
+
+/** One request and its answer, which `serve` begins. */
+export type Turn = { readonly request: IncomingMessage; readonly response: ServerResponse; readonly serve: () => void }
+
+/** A connection whose handshake is complete. */
+export type Line = {
+  readonly connection: Connection
+  readonly socket: TLSSocket
+  /** The first is being served, the others wait. */
+  readonly turns: Turn[]
+  /** Nothing new is served here; set once and for good. */
+  isClosing: boolean
+  /** Bytes came that are no request; set once and for good. */
+  isBroken: boolean
+}
+
+export type Connections = {
+  /** Counts a connection from accept on; closed at once where its address has too many. */
+  accept(socket: Socket): void
+  /** The handshake is complete. */
+  open(socket: TLSSocket, mode: CertificateMode): void
+  of(socket: Socket): Line | undefined
+  /** Serves now, or when the requests before it are answered, or, on a connection that closes, never. */
+  enqueue(line: Line, turn: Turn): void
+  /** Closes after the current answer; at once where there is none. */
+  closeSoon(line: Line): void
+  /** Drops the handshakes under way: they are judged by what was configured when they began. */
+  dropHandshakes(): void
+  lines(): Iterable<Line>
+  /** Destroys every connection. */
+  destroyAll(): void
+}
+
+/** Requests that may wait behind the one being served. Few clients pipeline at all; more than this is memory taken for free. */
+const PIPELINED = 16
+
+/** How long (milliseconds) a client that is still sending is heard out after its last answer (RFC 9112 §9.6). */
+const LINGER_MS = 2000
+
+/** `limits` is asked at each accept, because a reload may change it. */
+export function createConnections(limits: () => Pick<Limits, 'connections_per_address'>): Connections {
+  const perAddress = new Map<string, number>()
+  /** Every socket as accepted, by its far end, until it closes; of those in `handshaking`, the handshake is not complete. */
+  const accepted = new Set<Socket>()
+  const handshaking = new Map<string, Socket>()
+  const lines = new Map<Socket, Line>()
+
+  const count = (address: string, change: 1 | -1): number => {
+    const now = (perAddress.get(address) ?? 0) + change
+    if (now > 0) perAddress.set(address, now)
+    else perAddress.delete(address)
+    return now
+  }
+  const closeSoon = (line: Line): void => {
+    line.isClosing = true
+    const [current] = line.turns
+    if (current === undefined) return void line.socket.destroySoon()
+    // Node then says `Connection: close` and closes behind it; where the head is out already, `next` does.
+    current.response.shouldKeepAlive = false
+  }
+  const next = (line: Line): void => {
+    line.turns.shift()
+    // A socket that Node ended behind an answer with `Connection: close`: what follows on it was never asked.
+    if (line.isClosing || !line.socket.writable) {
+      line.turns.length = 0
+      line.isClosing = true
+      line.socket.destroySoon()
+      return
+    }
+    line.turns[0]?.serve()
+  }
+
+  return {
+    accept(socket) {
+      const address = plainAddress(socket.remoteAddress)
+      const farEnd = farEndOf(socket)
+      accepted.add(socket)
+      handshaking.set(farEnd, socket)
+      socket.once('close', () => {
+        accepted.delete(socket)
+        if (handshaking.get(farEnd) === socket) handshaking.delete(farEnd)
+        count(address, -1)
+      })
+      if (count(address, 1) > limits().connections_per_address) socket.destroy()
+    },
+    open(socket, mode) {
+      handshaking.delete(farEndOf(socket))
+      const servername = typeof socket.servername === 'string' ? socket.servername.toLowerCase() : null
+      const connection = { peer: readPeer(socket, mode), servername }
+      lines.set(socket, { connection, socket, turns: [], isClosing: false, isBroken: false })
+      socket.once('close', () => lines.delete(socket))
+      // Node ends a connection with this. A reset would take from the client the answer to what it is still sending.
+      socket.destroySoon = () => lingerAndClose(socket)
+    },
+    of: (socket) => lines.get(socket),
+    enqueue(line, turn) {
+      if (line.isClosing) return
+      if (line.turns.length > PIPELINED) return void line.socket.destroy()
+      line.turns.push(turn)
+      turn.response.once('close', () => next(line))
+      if (line.turns.length === 1) turn.serve()
+    },
+    closeSoon,
+    dropHandshakes() {
+      for (const socket of handshaking.values()) socket.destroy()
+    },
+    lines: () => lines.values(),
+    destroyAll() {
+      for (const socket of accepted) socket.destroy()
+    },
+  }
+}
+
+/** Names a connection on both layers, because node:tls gives its socket and the one below it separately. */
+const farEndOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
+
+/** Ends our side, and the whole when the client has ended its own or its time is up. */
+function lingerAndClose(socket: TLSSocket): void {
+  if (socket.destroyed) return
+  if (!socket.writableEnded) socket.end()
+  socket.setTimeout(0)
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS)
+  socket.once('close', () => clearTimeout(timer))
+}

@@ -1,0 +1,202 @@
+// Takes one exchange from its head to its last byte, in the order of contract §4: framing and limits, Host, target, route,
+// method, length; then the decision; then the upstream or the refusal; then the audit event. Decides nothing itself.
+
+import { randomUUID } from 'node:crypto'
+import type { Outcome } from '../audit/types.js'
+import type { Config } from '../config/config.js'
+import type { RefusalContext } from '../verify/challenge.js'
+import { schemeOf } from '../verify/credentials.js'
+import type { Seconds } from '../verify/scalars.js'
+import type { InboundRequest, Refused, RouteMatch, Scheme } from '../verify/types.js'
+import { Denial, deny, type Grant } from '../verify/verdict.js'
+import { framingProblem } from './framing.js'
+import { type Head, type HeadLines, hostOf, judgeHead, readInbound, readLines, readOrigin } from './inbound.js'
+import type { Documents } from './metadata.js'
+import { refusalText, refuse } from './refuse.js'
+import type { BrokenRequest, EdgeExchange } from './server.js'
+
+/** What becomes of a request, as far as it came; for the audit event. */
+export type Account = {
+  readonly head: Head
+  /** null: refused before Host and target were understood. */
+  readonly inbound: InboundRequest | null
+  readonly match: RouteMatch | null
+  readonly verdict: Grant | Refused
+  /** null before anything was forwarded, and for a refusal. */
+  readonly outcome: Outcome | null
+  readonly durationMs: number
+}
+
+/** All that an exchange needs, made anew for each configuration: a request keeps the one it started with. */
+export type Enforcement = {
+  readonly config: Config
+  /** Public origins of this listener, in normal form. */
+  readonly origins: readonly string[]
+  readonly documents: ReadonlyMap<string, Documents>
+  readonly clock: () => Seconds
+  readonly nonce: () => string
+  readonly isOverloaded: () => boolean
+  readonly decide: (question: { inbound: InboundRequest; match: RouteMatch }, exchange: EdgeExchange) => Promise<Grant | Refused>
+  readonly forward: (granted: Grant, exchange: EdgeExchange, own: readonly string[]) => Promise<Outcome | Denial>
+  readonly audit: (account: Account) => void
+  readonly fault: (error: unknown) => void
+}
+
+/** Serves one exchange. Never rejects: what escapes is a bug of ours, answered as `gateway_fault` and reported. */
+export async function enforce(exchange: EdgeExchange, enforcement: Enforcement): Promise<void> {
+  const { request, response, connection } = exchange
+  const startedAt = performance.now()
+  const head: Head = {
+    requestId: randomUUID(),
+    receivedAt: enforcement.clock(),
+    method: request.method ?? '',
+    httpVersion: request.httpVersion,
+    rawTarget: exchange.rawTarget,
+    rawHeaders: request.rawHeaders,
+    peer: connection.peer,
+    servername: connection.servername,
+  }
+  const progress: Progress = { ...NO_PROGRESS }
+  const lines = readLines(head.rawHeaders)
+  const account = (verdict: Grant | Refused, outcome: Outcome | null) => {
+    const { inbound, match } = progress
+    enforcement.audit({ head, inbound, match, verdict, outcome, durationMs: performance.now() - startedAt })
+  }
+  try {
+    const answer = await judge(exchange, { head, lines, progress }, enforcement)
+    if (answer === null) return
+    if ('denial' in answer) {
+      refuse(request, response, answer.denial, contextOf(head, lines, progress, enforcement))
+      account(answer, null)
+      return
+    }
+    const own = ownHeaders(head, lines, progress, enforcement)
+    const outcome = await enforcement.forward(answer, exchange, own)
+    if (outcome instanceof Denial) {
+      refuse(request, response, outcome, contextOf(head, lines, progress, enforcement))
+      account(answer, { upstreamStatus: null, reason: outcome.reason, bytes: 0, domainDecision: null })
+      return
+    }
+    account(answer, outcome)
+  } catch (error) {
+    enforcement.fault(error)
+    const denial = deny('gateway_fault')
+    refuse(request, response, denial, contextOf(head, lines, progress, enforcement))
+    account({ denial, found: NOTHING_FOUND }, null)
+  }
+}
+
+/** The answer to bytes that no request could be read from, as text for the socket; audited like any other refusal. */
+export function refuseBroken({ reason, peer }: BrokenRequest, enforcement: Enforcement): string {
+  const head: Head = {
+    requestId: randomUUID(),
+    receivedAt: enforcement.clock(),
+    method: '',
+    httpVersion: '',
+    rawTarget: '',
+    rawHeaders: [],
+    peer,
+    servername: null,
+  }
+  const denial = deny(reason)
+  enforcement.audit({ head, inbound: null, match: null, verdict: refused(denial), outcome: null, durationMs: 0 })
+  return refusalText(denial, contextOf(head, readLines([]), NO_PROGRESS, enforcement))
+}
+
+/** What was understood so far; filled in as `judge` goes on. */
+type Progress = { inbound: InboundRequest | null; match: RouteMatch | null; scheme: Scheme | null; origin: string | null }
+type Arrival = { readonly head: Head; readonly lines: HeadLines; readonly progress: Progress }
+
+const NO_PROGRESS: Progress = { inbound: null, match: null, scheme: null, origin: null }
+const NOTHING_FOUND: Refused['found'] = { token: null, scheme: null, proof: null }
+const refused = (denial: Denial): Refused => ({ denial, found: NOTHING_FOUND })
+
+/** null: answered already, with a document of our own. */
+async function judge(exchange: EdgeExchange, arrival: Arrival, enforcement: Enforcement): Promise<Grant | Refused | null> {
+  const { head, lines, progress } = arrival
+  const { config } = enforcement
+  const broken = framingProblem(exchange.request)
+  if (broken !== null) return refused(deny(broken))
+  const unfit = judgeHead(head, lines, config.limits)
+  if (unfit !== null) return refused(unfit)
+  if (enforcement.isOverloaded()) return refused(deny('overloaded'))
+  const origin = readOrigin(head, lines, enforcement.origins)
+  if (origin instanceof Denial) return refused(origin)
+  progress.origin = origin
+  if (head.method === 'CONNECT') return refused(deny('method_not_allowed', undefined, { allow: [] }))
+  const inbound = readInbound(head, lines, origin)
+  if (inbound instanceof Denial) return refused(inbound)
+  progress.inbound = inbound
+
+  const document = enforcement.documents.get(origin)?.get(inbound.target.path)
+  if (document !== undefined) return serveDocument(exchange, document, ownHeaders(head, lines, progress, enforcement))
+  const match = findRoute(inbound, config)
+  if (match instanceof Denial) return refused(match)
+  progress.match = match
+  const [authorization] = lines.authorization
+  progress.scheme = authorization === undefined ? null : schemeOf(authorization)
+  // Declared lengths are judged before credentials: nobody should have to send what will not be read.
+  if (Number(exchange.request.headers['content-length'] ?? 0) > match.route.policy.max_body)
+    return refused(deny('body_too_large'))
+  return enforcement.decide({ inbound, match }, exchange)
+}
+
+function findRoute(inbound: InboundRequest, config: Config): RouteMatch | Denial {
+  const { origin, path, matrix } = inbound.target
+  const match = config.match(origin, path, inbound.method)
+  if (match === 'unknown') return matrix ? deny('target_malformed') : deny('route_unknown')
+  if (!('route' in match)) return matrix ? deny('target_malformed') : deny('method_not_allowed', undefined, { allow: match })
+  const { route } = match
+  if (matrix && !route.matrix_params) return deny('target_malformed')
+  const ambiguous = route.upstream.case_insensitive && config.matchesInOtherCase(origin, path, route)
+  return ambiguous ? deny('target_malformed', 'another route takes it in other case') : match
+}
+
+/** RFC 9728 §3.1 and the keys of the assertion: GET and HEAD, for everyone. */
+function serveDocument(
+  { request, response }: EdgeExchange,
+  document: readonly [string, string],
+  own: readonly string[],
+): null | Refused {
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    return refused(deny('method_not_allowed', undefined, { allow: ['GET', 'HEAD'] }))
+  }
+  const [type, text] = document
+  const headers = [
+    'Content-Type',
+    type,
+    'Content-Length',
+    String(Buffer.byteLength(text)),
+    'Cache-Control',
+    'public, max-age=300',
+  ]
+  response.writeHead(200, [...headers, ...own])
+  response.end(request.method === 'HEAD' ? undefined : text)
+  return null
+}
+
+const demandsNonce = (match: RouteMatch | null): boolean =>
+  match !== null && match.route.policy.token === 'required' && match.route.policy.nonce === 'required'
+
+/**
+ * What we add to every answer, granted or refused. A fresh nonce only on routes that demand one: a client that was given a
+ * nonce must go on using one (RFC 9449 §11.3), and an answer that carries one is not for caches (§8.2).
+ */
+function ownHeaders(head: Head, lines: HeadLines, { match }: Progress, { nonce }: Enforcement): readonly string[] {
+  const own = ['X-Request-Id', head.requestId, 'x-fapi-interaction-id', lines.interactionId ?? head.requestId]
+  return demandsNonce(match) ? [...own, 'DPoP-Nonce', nonce(), 'Cache-Control', 'no-store'] : own
+}
+
+function contextOf(head: Head, lines: HeadLines, progress: Progress, enforcement: Enforcement): RefusalContext {
+  const { match, scheme } = progress
+  const origin = progress.origin ?? enforcement.origins[0] ?? ''
+  return {
+    requestId: head.requestId,
+    interactionId: lines.interactionId ?? head.requestId,
+    host: hostOf(origin),
+    origin,
+    policy: match?.route.policy ?? null,
+    scheme,
+    nonce: demandsNonce(match) ? enforcement.nonce() : null,
+  }
+}

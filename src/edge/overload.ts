@@ -1,0 +1,24 @@
+// Is this process too busy to take more? Measured by how late a timer fires: while the event loop lags, new requests are refused
+// before any signature is verified, and what is in flight completes (contract §9).
+
+/** How late (milliseconds) is too late. */
+const LIMIT_MS = 500
+const INTERVAL_MS = 50
+
+export type EventLoopWatch = { isOverloaded(): boolean; close(): void }
+
+/** Watches the event loop of this process. */
+export function watchEventLoop(): EventLoopWatch {
+  let expected = performance.now() + INTERVAL_MS
+  let late = 0
+  const timer = setInterval(() => {
+    late = performance.now() - expected
+    expected = performance.now() + INTERVAL_MS
+  }, INTERVAL_MS)
+  timer.unref()
+  return {
+    // The second part counts the wait that is still going on: requests are read before the timer has had its turn.
+    isOverloaded: () => Math.max(late, performance.now() - expected) > LIMIT_MS,
+    close: () => clearInterval(timer),
+  }
+}

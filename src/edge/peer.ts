@@ -1,0 +1,57 @@
+// Who is on the other end of this TLS connection? Its address and the certificate it proved possession of (RFC 8705 §3).
+// Read once for each connection; the verdict of the handshake stays with it. Dates are judged on each request, elsewhere.
+
+import { createHash, type X509Certificate } from 'node:crypto'
+import type { TLSSocket } from 'node:tls'
+import type { Listener } from '../config/config.js'
+import type { Seconds } from '../verify/scalars.js'
+import type { Peer, PeerCertificate } from '../verify/types.js'
+
+export type CertificateMode = Listener['client_certificates']
+
+/** The peer of a connection whose handshake is complete. */
+export const readPeer = (socket: TLSSocket, mode: CertificateMode): Peer => ({
+  address: plainAddress(socket.remoteAddress),
+  port: socket.remotePort ?? 0,
+  certificate: readCertificate(socket, mode),
+})
+
+const MAPPED = '::ffff:'
+
+/** An IPv4 peer of a dual-stack listener is named as it is everywhere else. '' when the peer has gone already. */
+export const plainAddress = (address = ''): string =>
+  address.startsWith(MAPPED) && address.includes('.') ? address.slice(MAPPED.length) : address
+
+function readCertificate(socket: TLSSocket, mode: CertificateMode): PeerCertificate | null {
+  const certificate = mode === 'off' ? undefined : socket.getPeerX509Certificate()
+  if (certificate === undefined) return null
+  const judged = mode === 'pki'
+  return {
+    x5tS256: createHash('sha256').update(certificate.raw).digest('base64url'),
+    der: certificate.raw,
+    invalid: judged ? whyInvalid(socket, certificate) : null,
+    // A date that can't be read must never count as one that is fine: NaN would pass every comparison.
+    notBefore: secondsOf(certificate.validFrom) ?? Number.POSITIVE_INFINITY,
+    notAfter: secondsOf(certificate.validTo) ?? Number.NEGATIVE_INFINITY,
+    judged,
+    subject: certificate.subject ?? '',
+  }
+}
+
+const NUL = /\0|\\u0000|\\x00|\\0/
+
+/**
+ * What OpenSSL found (chain, dates, purpose, revocation, strength), and what it lets pass: a CA in place of a client, and
+ * names with a NUL that a C library would read only half of. Does not check: that anyone in particular is named.
+ */
+function whyInvalid({ authorized, authorizationError }: TLSSocket, certificate: X509Certificate): string | null {
+  // Node says a string here, whatever its type says.
+  if (!authorized) return String(authorizationError ?? 'NOT_AUTHORIZED')
+  if (certificate.ca) return 'LEAF_IS_CA'
+  return NUL.test(`${certificate.subject}${certificate.subjectAltName}`) ? 'NAME_WITH_NUL' : null
+}
+
+function secondsOf(text: string): Seconds | null {
+  const ms = Date.parse(text)
+  return Number.isNaN(ms) ? null : ms / 1000
+}

@@ -1,0 +1,200 @@
+// How do requests come in? One TLS listener: Fastify on a server of ours, each request handed on as it came, unparsed and unread.
+// Decides nothing about a request; what Node can't make one of is refused here (contract §4, §9; RFC 9112).
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer, type Server } from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
+import Fastify from 'fastify'
+import type { Limits, Listener } from '../config/config.js'
+import type { Seconds } from '../verify/scalars.js'
+import { answerBroken, type BrokenRequest } from './broken.js'
+import { type Connection, type Connections, createConnections, type Line } from './connections.js'
+import { asksForCertificate, secureContextOf, tlsOptionsOf } from './tls.js'
+import { answerOn } from './upgrade.js'
+
+export type { BrokenRequest } from './broken.js'
+export type { Connection } from './connections.js'
+
+/** One request and the answer to it. */
+export type EdgeExchange = {
+  readonly request: IncomingMessage
+  /** For an Upgrade too, which is answered on it as a plain request unless `upgrade` is used. */
+  readonly response: ServerResponse
+  readonly connection: Connection
+  /** Byte for byte as sent. */
+  readonly rawTarget: string
+  /** Sends 100 Continue, once, where an HTTP/1.1 client asked for it and no answer has begun. */
+  sendContinue(): void
+  /** Set where an HTTP/1.1 client asked for another protocol: the connection, and what it sent behind its request. */
+  readonly upgrade: Upgrade | null
+}
+
+/** What a tunnel is made from. `response` is the exchange's own, already on the socket. */
+export type Upgrade = { readonly socket: Socket; readonly head: Buffer; readonly response: ServerResponse }
+
+export type EdgeOptions = {
+  readonly listener: Listener
+  /** This process's share. */
+  readonly limits: Limits
+  /** Serves one request. Must not throw. */
+  readonly handle: (exchange: EdgeExchange) => void
+  /** The whole HTTP/1.1 answer to bytes that are no request. */
+  readonly refuse: (broken: BrokenRequest) => string
+}
+
+export type Edge = {
+  readonly address: AddressInfo
+  /** New keys, certificates, CAs, CRLs for all handshakes from now on; connections stay. Throws, and changes nothing, for bad ones. */
+  setTls(listener: Listener): void
+  /** New limits; those of a handshake and of headers on connections that are there already stay. */
+  setLimits(limits: Limits): void
+  /** Closes connections that presented a certificate after their current answer, and drops handshakes under way. */
+  closeCertified(): void
+  /** Takes no new connection, closes idle ones, and the others after their current answer. */
+  stopAccepting(): void
+  /** The same, and waits for the end of all connections; what is left after `deadline` seconds is cut off. */
+  close(deadline: Seconds): Promise<void>
+}
+
+/** How often (milliseconds) Node looks for requests whose head is late. */
+const CHECK_MS = 500
+
+/** Opens a listener. Rejects with the reason when its address can't be had. */
+export async function openEdge(options: EdgeOptions): Promise<Edge> {
+  const { handle, refuse } = options
+  let { listener, limits } = options
+  const connections = createConnections(() => limits)
+  const take = takerOf(connections, handle)
+
+  const app = Fastify({
+    serverFactory: (route) => {
+      const server = createServer({ ...tlsOptionsOf(listener, limits), ...httpOptionsOf(limits) }, route)
+      // Node keeps these two from `request`; we judge Expect ourselves.
+      return server.on('checkContinue', route).on('checkExpectation', route)
+    },
+    clientErrorHandler: (error, socket) => answerBroken(error, { socket, connections, refuse }),
+    // Fastify's router sees one path, whatever was asked for: the route table is ours.
+    rewriteUrl: () => '/',
+    genReqId: () => '',
+    return503OnClosing: false,
+  })
+  app.addHook('onRequest', ({ raw, originalUrl }, reply) => {
+    reply.hijack()
+    raw.url = originalUrl
+    take(raw, reply.raw, null)
+  })
+  app.all('/', () => undefined)
+  await app.ready()
+
+  const server = app.server as Server
+  // Node would cut the list silently, and hide a second Authorization behind the cut.
+  server.maxHeadersCount = 0
+  applyLimits(server, limits)
+  server.on('connection', (socket: Socket) => connections.accept(socket))
+  server.prependListener('secureConnection', (socket) => connections.open(socket, listener.client_certificates))
+  const leave = (request: IncomingMessage, socket: Socket, head: Buffer): void => {
+    const response = answerOn(request, socket, connections)
+    if (response === null) return
+    // HTTP/1.0 knows no Upgrade (RFC 9110 §7.8), and CONNECT is no route's.
+    const asks = request.httpVersion === '1.1' && request.method !== 'CONNECT'
+    take(request, response, asks ? { socket, head, response } : null)
+  }
+  server.on('upgrade', (request, socket, head) => leave(request, socket as Socket, head))
+  server.on('connect', (request, socket, head) => leave(request, socket as Socket, head))
+  const address = await listen(server, listener)
+
+  let closed: Promise<void> | null = null
+  const stopAccepting = (): Promise<void> => {
+    closed ??= new Promise((resolve) => server.close(() => resolve()))
+    for (const line of connections.lines()) connections.closeSoon(line)
+    connections.dropHandshakes()
+    return closed
+  }
+  const closeCertified = (): void => {
+    connections.dropHandshakes()
+    for (const line of connections.lines()) if (line.connection.peer.certificate !== null) connections.closeSoon(line)
+  }
+  return {
+    address,
+    setTls(next) {
+      server.setSecureContext(secureContextOf(next))
+      const isJudgedAnew = next.client_certificates !== listener.client_certificates
+      listener = next
+      // Node reads it for each new connection.
+      Object.assign(server, { requestCert: asksForCertificate(next) })
+      if (isJudgedAnew) closeCertified()
+    },
+    setLimits(next) {
+      limits = next
+      applyLimits(server, next)
+    },
+    closeCertified,
+    stopAccepting: () => void stopAccepting(),
+    async close(deadline) {
+      const timer = setTimeout(connections.destroyAll, deadline * 1000)
+      await stopAccepting()
+      clearTimeout(timer)
+      await app.close()
+    },
+  }
+}
+
+const httpOptionsOf = ({ header_bytes }: Limits) => ({
+  maxHeaderSize: header_bytes,
+  insecureHTTPParser: false,
+  requireHostHeader: false,
+  joinDuplicateHeaders: false,
+  // Bodies are timed where they are read.
+  requestTimeout: 0,
+  connectionsCheckingInterval: CHECK_MS,
+})
+
+function applyLimits(server: Server, { connections, headers, idle, header_bytes }: Limits): void {
+  server.maxConnections = connections
+  server.headersTimeout = headers * 1000
+  server.keepAliveTimeout = idle * 1000
+  // Node reads it for each new connection.
+  Object.assign(server, { maxHeaderSize: header_bytes })
+}
+
+/** Makes an exchange of what Node gives, and has it served in its turn. */
+function takerOf(connections: Connections, handle: EdgeOptions['handle']) {
+  return (request: IncomingMessage, response: ServerResponse, upgrade: Upgrade | null): void => {
+    const line = connections.of(request.socket)
+    // Gone in between: there is no one to answer.
+    if (line === undefined) return void request.socket.destroy()
+    const exchange = exchangeOf(request, response, { line, upgrade })
+    connections.enqueue(line, { request, response, serve: () => handle(exchange) })
+  }
+}
+
+function exchangeOf(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { line, upgrade }: { line: Line; upgrade: Upgrade | null },
+) {
+  let waits = request.httpVersion === '1.1' && request.headers.expect?.toLowerCase() === '100-continue'
+  return {
+    request,
+    response,
+    connection: line.connection,
+    rawTarget: request.url ?? '',
+    sendContinue(): void {
+      if (waits && !response.headersSent) response.writeContinue()
+      waits = false
+    },
+    upgrade,
+  }
+}
+
+function listen(server: Server, { host, port }: Listener): Promise<AddressInfo> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: Error): void =>
+      reject(new Error(`can't listen on ${host}:${port} (${error.message}): choose another \`port\` or \`host\` in \`listen\``))
+    server.once('error', fail)
+    server.listen({ host, port }, () => {
+      server.off('error', fail)
+      resolve(server.address() as AddressInfo)
+    })
+  })
+}

@@ -1,0 +1,59 @@
+// How does a listener speak TLS? TLS 1.3, and 1.2 with ECDHE and AES-GCM alone (BCP 195, contract §2). Pure: options for node:tls.
+// Client certificates are asked for, never demanded, in the handshake: what one is worth is judged on each request.
+
+import { constants, createHash } from 'node:crypto'
+import type { SecureContextOptions, TlsOptions } from 'node:tls'
+import type { Limits, Listener } from '../config/config.js'
+
+/**
+ * TLS_AES_128_GCM_SHA256 is the suite that every TLS 1.3 client has (RFC 8446 §9.1), so leaving ChaCha20 out loses nobody.
+ * Security level 2: RSA and DH keys of 2048 bits or more, and no SHA-1 or MD5 signature in a chain.
+ */
+const CIPHERS = [
+  'TLS_AES_128_GCM_SHA256',
+  'TLS_AES_256_GCM_SHA384',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  '@SECLEVEL=2',
+].join(':')
+
+const judgesCertificates = ({ client_certificates }: Listener): boolean => client_certificates === 'pki'
+
+/** Does this listener ask for a client certificate at all? */
+export const asksForCertificate = ({ client_certificates }: Listener): boolean => client_certificates !== 'off'
+
+/** What a reload may change: keys, certificates, CAs, CRLs. 0-RTT needs no setting: Node has none. */
+export function secureContextOf(listener: Listener): SecureContextOptions {
+  const judged = judgesCertificates(listener)
+  return {
+    ...listener.tls,
+    // To Node no list means the public CAs; an empty one means none, which is what counts where only the binding does.
+    ca: judged && listener.client_ca !== null ? [listener.client_ca] : [],
+    crl: judged ? [...listener.crl] : [],
+    minVersion: 'TLSv1.2',
+    maxVersion: 'TLSv1.3',
+    ciphers: CIPHERS,
+    honorCipherOrder: true,
+    ecdhCurve: 'X25519:P-256:P-384',
+    // A resumed session brings back the old verdict: no tickets where a verdict counts. A session cache exists only where
+    // someone listens for `newSession`, and no one does.
+    secureOptions:
+      constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION | (judged ? constants.SSL_OP_NO_TICKET : 0),
+    sessionIdContext: sessionContextOf(listener),
+  }
+}
+
+/** All that the TLS server is opened with. */
+export const tlsOptionsOf = (listener: Listener, limits: Pick<Limits, 'handshake'>): TlsOptions => ({
+  ...secureContextOf(listener),
+  requestCert: asksForCertificate(listener),
+  rejectUnauthorized: false,
+  ALPNProtocols: ['http/1.1'],
+  handshakeTimeout: limits.handshake * 1000,
+})
+
+/** Sessions of one listener, or of one way to treat certificates, are not taken up by another. 32 bytes at most. */
+const sessionContextOf = ({ host, port, client_certificates }: Listener): string =>
+  createHash('sha256').update(`${host}:${port} ${client_certificates}`).digest('base64url').slice(0, 32)

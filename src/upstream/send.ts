@@ -1,0 +1,194 @@
+// How does one granted request get to its upstream, and when a second time? (contract §6) Signs, writes, and refuses whatever
+// is no final answer a client may see. What becomes of the answer is the receiver's: forward.ts and websocket.ts.
+//
+// undici itself never writes a request twice here: without pipelining, a running request fails with its connection, and only
+// requests that were not written yet are moved to another connection.
+
+import { randomUUID } from 'node:crypto'
+import type { Duplex, Readable } from 'node:stream'
+import { type Dispatcher, errors } from 'undici'
+import type { SigningKeys } from '../keys/signing.js'
+import type { Seconds } from '../verify/scalars.js'
+import type { Upstream } from '../verify/types.js'
+import { Denial, deny, type Grant } from '../verify/verdict.js'
+import { signAssertion } from './assertion.js'
+import { codeOf, failure, isClosed } from './failure.js'
+import { requestHeaders } from './headers.js'
+import { upstreamTarget } from './path.js'
+import { milliseconds, type Pools } from './pools.js'
+
+export type SenderOptions = {
+  readonly pools: Pools
+  readonly signingKeys: () => SigningKeys
+  readonly assertion: { readonly issuer: string; readonly ttl: Seconds; readonly header: string }
+  readonly clock: () => Seconds
+}
+
+export type Message = {
+  readonly body: Uint8Array | Readable | null
+  /** Headers of our own beside those of the grant: framing, or a WebSocket's handshake. Flat. */
+  readonly headers: readonly string[]
+  readonly upgrade: 'websocket' | null
+}
+
+/** What comes back. After `end`, `failed` or `upgraded` nothing more does, and after `cancel` nothing at all. */
+export type Receiver = {
+  /** A connection is there and the request is being written: the client may send its body. */
+  writing(): void
+  /** A final answer's head. */
+  head(status: number, headers: readonly Buffer[], resume: () => void): void
+  /** False: stop until `resume` is called. */
+  data(chunk: Buffer): boolean
+  end(): void
+  upgraded(headers: readonly Buffer[], socket: Duplex): void
+  failed(denial: Denial): void
+}
+
+/** Gives up on the request: it is not written if it was not yet, else its connection is closed. */
+export type Cancel = () => void
+
+/** Interim answers of one request; each of them gives an upstream its `headers` timeout anew, so they must end somewhere. */
+const INTERIM_ANSWERS = 8
+
+/** Gives the request to the upstream's pool, and what comes of it to the receiver, which may be called before this returns. */
+export type Send = (grant: Grant, message: Message, receiver: Receiver) => Cancel
+
+export function createSender({ pools, signingKeys, assertion, clock }: SenderOptions): Send {
+  return (grant, message, receiver) => {
+    const { inbound } = grant.evidence
+    const { upstream } = grant.route
+    const pool = pools.get(upstream)
+    const target = upstreamTarget(grant.route, inbound.target)
+    const mayRepeat = (inbound.method === 'GET' || inbound.method === 'HEAD') && message.body === null
+
+    let over = false
+    let repeated = false
+    let abort: ((error: Error) => void) | null = null
+    let waiting: NodeJS.Timeout | undefined
+    let reused = false
+    let began = false
+    let interim = 0
+
+    const cancel = (): void => {
+      if (over) return
+      over = true
+      clearTimeout(waiting)
+      abort?.(new errors.RequestAbortedError())
+    }
+    const fail = (denial: Denial): void => {
+      if (over) return
+      cancel()
+      receiver.failed(denial)
+    }
+
+    /**
+     * Only a reused connection that closed in silence: an upstream that gave up an idle connection just as we wrote to it.
+     * A request that was never written, because its idle connection broke while it waited, is not sent a second time at all.
+     */
+    const isWorthAnother = (error: Error): boolean => {
+      if (repeated || began || !isClosed(error)) return false
+      return abort === null ? !pools.dialling() : reused && mayRepeat
+    }
+
+    const handler: Dispatcher.DispatchHandler = {
+      onConnect(abortThis) {
+        // Thrown, because undici then drops the request and keeps the connection; aborting would close it.
+        if (over) throw new errors.RequestAbortedError()
+        abort = abortThis
+        reused = !pools.dialling()
+        clearTimeout(waiting)
+        receiver.writing()
+      },
+      onResponseStarted() {
+        began = true
+      },
+      onHeaders(status, headers, resume) {
+        if (over) return false
+        if (status >= 100 && status < 200) {
+          // 100 never comes here: undici takes it as an error, since we ask for none. 101 answers no question of ours either.
+          if (status === 101 || ++interim > INTERIM_ANSWERS) fail(deny('upstream_invalid', `status ${status}`))
+          return true
+        }
+        const problem = headProblem(status, headers, upstream)
+        if (problem !== null) {
+          fail(deny('upstream_invalid', problem))
+          return false
+        }
+        receiver.head(status, headers, resume)
+        return true
+      },
+      onData: (chunk) => !over && receiver.data(chunk),
+      onComplete() {
+        if (over) return
+        over = true
+        receiver.end()
+      },
+      onUpgrade(_status, headers, socket) {
+        if (over || headers === null) {
+          socket.destroy()
+          return
+        }
+        over = true
+        try {
+          receiver.upgraded(headers as Buffer[], socket)
+        } catch (error) {
+          socket.destroy()
+          receiver.failed(deny('gateway_fault', codeOf(error as Error)))
+        }
+      },
+      onError(error) {
+        if (over) return
+        clearTimeout(waiting)
+        if (!isWorthAnother(error)) {
+          over = true
+          receiver.failed(failure(error, began ? 'began' : 'silent'))
+          return
+        }
+        repeated = true
+        abort = null
+        // Later, because undici is in the middle of clearing this connection away.
+        queueMicrotask(() => dispatch(randomUUID()))
+      },
+    }
+
+    const dispatch = (jti: string): void => {
+      if (over) return
+      const now = clock()
+      const token = signAssertion(grant, { ...assertion, key: signingKeys().current, now, target, jti })
+      const judged = requestHeaders(inbound, grant, { assertionHeader: assertion.header, assertion: token })
+      if (judged instanceof Denial) {
+        fail(judged)
+        return
+      }
+      // The queue for a connection counts as connecting; undici would let a request wait there without end.
+      waiting = setTimeout(() => fail(deny('upstream_timeout', 'no connection')), milliseconds(upstream.timeouts.connect))
+      const options = {
+        path: target,
+        method: inbound.method,
+        headers: [...judged.headers, ...message.headers],
+        body: message.body,
+        upgrade: message.upgrade,
+        // Always the same, whatever Host says: undici drops a connection when the next request has another one.
+        servername: upstream.url.hostname,
+      }
+      pool.dispatch(options, handler)
+    }
+
+    dispatch(grant.assertionId)
+    return cancel
+  }
+}
+
+/** Why a final answer is none that a client may see, though undici could read it; null where it may. */
+function headProblem(status: number, headers: readonly Buffer[], { pass_token }: Upstream): string | null {
+  if (status < 200 || status > 599) return `status ${status}`
+  // About our credentials, not the client's: it can do nothing about either (contract §4).
+  if ((status === 401 || status === 407) && !pass_token) return `status ${status}`
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index]
+    if (name?.length !== 'transfer-encoding'.length || name.toString('latin1').toLowerCase() !== 'transfer-encoding') continue
+    // The header goes no further than here, so a coding that undici has not undone would reach the client as if it were content.
+    if (headers[index + 1]?.toString('latin1').toLowerCase() !== 'chunked') return 'transfer coding'
+  }
+  return null
+}

@@ -1,0 +1,97 @@
+// The two connections of an accepted WebSocket, joined: bytes pass as they are, with backpressure, and each end's going is the
+// other's. It knows frames only so far as to say goodbye between two of them (contract §6: close 1008 when the token ends).
+
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Bytes } from '../verify/scalars.js'
+import { type CloseCode, closeFrame, frameReader } from './frames.js'
+
+/** How long, in milliseconds, one end may stay after it was told that the other has gone, and how long telling it may take. */
+const GRACE_MS = 2_000
+const DELIVERY_MS = 30_000
+
+/** How often, in milliseconds, TCP asks whether a silent peer is still there: no HTTP time-out looks after a WebSocket. */
+const KEEP_ALIVE_MS = 60_000
+
+export type Tunnel = {
+  /** Says goodbye to the client with this code, and ends both connections. */
+  close(code: CloseCode): void
+}
+
+/** Starts to pass bytes. `ended` is called once, when both connections are closed, with the bytes sent to the client. */
+export function joinSockets(client: Socket, upstream: Duplex, ended: (bytes: Bytes) => void): Tunnel {
+  const frames = frameReader()
+  let goodbye: CloseCode | null = null
+  let said = false
+  let bytes = 0
+  let open = 2
+  let grace: NodeJS.Timeout | undefined
+
+  const destroy = (): void => {
+    client.destroy()
+    upstream.destroy()
+  }
+  const finishWithin = (milliseconds: number): void => {
+    clearTimeout(grace)
+    if (open > 0) grace = setTimeout(destroy, milliseconds)
+  }
+  const sayGoodbye = (): void => {
+    if (goodbye === null || said || !frames.isBetweenFrames()) return
+    said = true
+    bytes += 4
+    client.end(closeFrame(goodbye))
+    upstream.end()
+  }
+  const toClient = (chunk: Buffer): boolean => {
+    if (said) return true
+    frames.read(chunk)
+    bytes += chunk.length
+    const more = client.write(chunk)
+    sayGoodbye()
+    return more
+  }
+
+  const watch = (socket: Duplex, other: Duplex): void => {
+    let finished = false
+    socket.on('end', () => {
+      finished = true
+      if (grace === undefined) finishWithin(DELIVERY_MS)
+      // Called when a slow reader has taken all that was on its way.
+      other.end(() => finishWithin(GRACE_MS))
+    })
+    // A reset, or an error: there is nothing more to come and nothing to wait for.
+    socket.on('error', () => undefined)
+    socket.on('close', () => {
+      if (!finished) other.destroy()
+      if (--open > 0) return
+      clearTimeout(grace)
+      ended(bytes)
+    })
+  }
+
+  client.setTimeout(0)
+  client.setNoDelay(true)
+  client.setKeepAlive(true, KEEP_ALIVE_MS)
+  watch(client, upstream)
+  watch(upstream, client)
+  pump(upstream, client, toClient)
+  pump(client, upstream, (chunk) => goodbye !== null || upstream.write(chunk))
+
+  return {
+    close(code) {
+      goodbye ??= code
+      finishWithin(GRACE_MS)
+      sayGoodbye()
+    },
+  }
+}
+
+/** `take` passes a chunk on and says whether more may come at once. */
+function pump(from: Duplex, to: Duplex, take: (chunk: Buffer) => boolean): void {
+  from.on('data', (chunk: Buffer) => {
+    if (take(chunk)) return
+    from.pause()
+    to.once('drain', () => from.resume())
+  })
+  from.resume()
+}

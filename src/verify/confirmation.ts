@@ -1,0 +1,19 @@
+// How is the token bound? The `cnf` claim (RFC 7800 §3, RFC 8705 §3.1, RFC 9449 §6.1). What we do not implement is refused, not
+// ignored, because a token that is bound in an unknown way would otherwise pass as a bearer token.
+
+import { isThumbprint } from './hashes.js'
+import { isJsonObject } from './json.js'
+import type { Confirmation } from './types.js'
+import { type Denial, deny } from './verdict.js'
+
+/** The binding of a token; null when it has no `cnf` at all. */
+export function readConfirmation(cnf: unknown): Confirmation | null | Denial {
+  if (cnf === undefined) return null
+  if (!isJsonObject(cnf)) return deny('binding_unsupported', 'cnf is not an object')
+  const { jkt, 'x5t#S256': x5tS256, ...others } = cnf
+  if (Object.keys(others).length > 0) return deny('binding_unsupported', 'cnf has a member that is not implemented')
+  if (jkt === undefined && x5tS256 === undefined) return deny('binding_unsupported', 'cnf is empty')
+  if (jkt !== undefined && !isThumbprint(jkt)) return deny('binding_unsupported', 'jkt is not a SHA-256 thumbprint')
+  if (x5tS256 !== undefined && !isThumbprint(x5tS256)) return deny('binding_unsupported', 'x5t#S256 is not a SHA-256 thumbprint')
+  return { jkt: jkt ?? null, x5tS256: x5tS256 ?? null }
+}

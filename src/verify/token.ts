@@ -1,0 +1,124 @@
+// Is this an access token of an issuer that the route trusts, for us, now? RFC 9068 §4, RFC 8725; the order is contract §4's.
+// Does not check: how it is bound, how long it lives, what it may do.
+
+import { readConfirmation } from './confirmation.js'
+import { sha256 } from './hashes.js'
+import { type Jws, readJws } from './jws.js'
+import type { Policy } from './policy.js'
+import type { Seconds } from './scalars.js'
+import { isAllowed, isSigned } from './signatures.js'
+import type { AccessToken, Issuer, JsonObject, VerifyPorts } from './types.js'
+import { Denial, deny } from './verdict.js'
+
+/** Verifies `raw`, from the cache where its signature was good before; everything else is judged on every request. */
+export async function verifyToken(
+  raw: string,
+  judge: { readonly policy: Policy; readonly now: Seconds },
+  ports: VerifyPorts,
+): Promise<AccessToken | Denial> {
+  const known = ports.tokens.get(raw)
+  if (known !== undefined && known.generation === ports.keysGeneration(known.token.issuer)) {
+    return accepts(known.token, judge) ?? known.token
+  }
+  const jws = readJws(raw)
+  if (jws === null) return deny('token_malformed')
+  const issuer = judge.policy.trustedIssuers.find((trusted) => trusted.issuer === jws.payload.iss)
+  if (issuer === undefined) return deny('token_issuer')
+  const refusal = acceptsHeader(jws.header, issuer, judge.policy)
+  if (refusal !== null) return refusal
+  // Read before the keys are: if a key goes while we verify, what it verified is not kept.
+  const generation = ports.keysGeneration(issuer)
+  const unsigned = await verifyIssuerSignature(jws, issuer, ports)
+  if (unsigned !== null) return unsigned
+  const token = readClaims(jws, issuer, sha256(raw))
+  if (token instanceof Denial) return token
+  const denial = acceptsClaims(token, judge)
+  if (denial !== null) return denial
+  const confirmation = readConfirmation(jws.payload.cnf)
+  if (confirmation instanceof Denial) return confirmation
+  const verified: AccessToken = { ...token, confirmation }
+  ports.tokens.set(raw, { token: verified, generation })
+  return verified
+}
+
+/** What depends on route and time, for a token whose signature and form are known to be good. */
+function accepts(token: AccessToken, judge: { readonly policy: Policy; readonly now: Seconds }): Denial | null {
+  if (!judge.policy.trustedIssuers.includes(token.issuer)) return deny('token_issuer')
+  return acceptsHeader(token.header, token.issuer, judge.policy) ?? acceptsClaims(token, judge)
+}
+
+const ACCESS_TOKEN = /^(?:application\/)?at\+jwt$/i
+const LEGACY = /^(?:application\/)?jwt$/i
+
+function acceptsHeader(header: JsonObject, issuer: Issuer, policy: Policy): Denial | null {
+  const { typ, alg } = header
+  const isAccessToken = typeof typ === 'string' && ACCESS_TOKEN.test(typ)
+  const isLegacy = issuer.typ === 'JWT' && (typ === undefined || (typeof typ === 'string' && LEGACY.test(typ)))
+  if (!isAccessToken && !isLegacy) return deny('token_type')
+  const allowed = isAllowed(alg, issuer.algorithms) && isAllowed(alg, policy.token_algorithms)
+  return allowed ? null : deny('token_algorithm')
+}
+
+/** `kid` only chooses among the issuer's own keys; `jwk`, `jku`, `x5u` and `x5c` are never looked at (RFC 8725 §3.10). */
+async function verifyIssuerSignature(jws: Jws, issuer: Issuer, ports: VerifyPorts): Promise<Denial | null> {
+  const { kid, alg } = jws.header
+  if (kid !== undefined && typeof kid !== 'string') return deny('token_signature', 'kid is not a string')
+  const keys = await ports.keysFor(issuer, { kid: kid ?? null, alg: String(alg) })
+  if (keys === 'unavailable') return deny('keys_unavailable', issuer.issuer)
+  const signed = keys.some(({ key }) => isSigned(String(alg), key, jws.signed, jws.signature))
+  return signed ? null : deny('token_signature', keys.length === 0 ? 'no key of the issuer fits' : 'the signature is wrong')
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
+const isTime = (value: unknown): value is Seconds => typeof value === 'number' && Number.isFinite(value)
+const isOptional = (value: unknown, is: (value: unknown) => boolean): boolean => value === undefined || is(value)
+
+/** A string or a list of strings, as a list; null for anything else. */
+function readList(value: unknown): readonly string[] | null {
+  if (typeof value === 'string') return [value]
+  return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : null
+}
+
+/** RFC 9068 §2.2; of a legacy issuer (`typ: JWT`) only iss, aud, exp and iat are demanded. */
+function readClaims(jws: Jws, issuer: Issuer, ath: string): AccessToken | Denial {
+  const claims = jws.payload
+  const { exp, iat, nbf, sub, jti } = claims
+  const clientId = claims[issuer.claims.client_id]
+  const scope = claims[issuer.claims.scope]
+  const audience = readList(claims.aud)
+  if (audience === null || audience.length === 0) return deny('token_claim', 'aud')
+  if (!isTime(exp)) return deny('token_claim', 'exp')
+  if (!isTime(iat)) return deny('token_claim', 'iat')
+  if (exp < iat) return deny('token_claim', 'exp before iat')
+  if (!isOptional(nbf, isTime)) return deny('token_claim', 'nbf')
+  const legacy = issuer.typ === 'JWT'
+  if (!isText(sub) && !(legacy && sub === undefined)) return deny('token_claim', 'sub')
+  if (!isText(jti) && !(legacy && jti === undefined)) return deny('token_claim', 'jti')
+  if (!isText(clientId) && !(legacy && clientId === undefined)) return deny('token_claim', issuer.claims.client_id)
+  const scopes = scope === undefined ? [] : readList(scope)
+  if (scopes === null) return deny('token_claim', issuer.claims.scope)
+  return {
+    header: jws.header,
+    claims,
+    issuer,
+    clientId: clientId ?? '',
+    subject: sub ?? null,
+    scope: scopes.flatMap((value) => value.split(' ')).filter((value) => value !== ''),
+    audience,
+    jti: jti ?? null,
+    iat,
+    exp,
+    ath,
+    confirmation: null,
+  }
+}
+
+/** `exp` has no leeway; `nbf` and `iat` may be `clock_skew` ahead (contract §3, FAPI 2.0 §5.3.2.1). */
+function acceptsClaims(token: AccessToken, judge: { readonly policy: Policy; readonly now: Seconds }): Denial | null {
+  const accepted = judge.policy.audience ?? token.issuer.audience
+  if (!token.audience.some((audience) => accepted.includes(audience))) return deny('token_audience')
+  if (judge.now >= token.exp) return deny('token_expired')
+  const latest = judge.now + judge.policy.clock_skew
+  const { nbf } = token.claims
+  return token.iat > latest || (isTime(nbf) && nbf > latest) ? deny('token_not_yet_valid') : null
+}

@@ -1,0 +1,115 @@
+// Who may import whom, as data (docs: CONTRIBUTING.md). A failure names the file, the import and the rule.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, relative, sep } from 'node:path'
+import t from 'tap'
+
+const ROOT = join(import.meta.dirname, '..', '..', 'src')
+
+type Rule = { readonly src: readonly string[]; readonly npm: readonly string[] }
+
+/** `src`: folders and files (without .ts) that may be imported besides the own folder; `npm`: packages and node modules. */
+const RULES: Readonly<Record<string, Rule>> = {
+  verify: { src: [], npm: ['zod', 'node:crypto'] },
+  replay: { src: ['verify', 'config/config'], npm: ['ioredis', 'node:crypto', 'node:fs'] },
+  limits: { src: ['verify', 'config/config', 'replay'], npm: ['rate-limiter-flexible', 'ioredis', 'node:crypto'] },
+  keys: { src: ['verify', 'config/config'], npm: ['jose', 'undici', 'node:crypto', 'node:dns', 'node:net', 'node:fs', 'node:timers/promises'] },
+  config: { src: ['verify'], npm: ['yaml', 'zod', 'find-my-way', 'node:fs', 'node:path', 'node:os', 'node:crypto', 'node:tls'] },
+  audit: { src: ['verify'], npm: ['pino', 'node:fs', 'node:path', 'node:util', 'node:timers/promises'] },
+  upstream: {
+    src: ['verify', 'keys/signing', 'config/config', 'audit/types'],
+    npm: ['undici', 'node:crypto', 'node:http', 'node:stream', 'node:tls', 'node:net'],
+  },
+  edge: {
+    src: ['verify', 'config/config', 'audit/types'],
+    npm: ['fastify', 'node:crypto', 'node:http', 'node:https', 'node:tls', 'node:net', 'node:stream'],
+  },
+  admin: { src: [], npm: ['fastify'] },
+  client: { src: [], npm: ['fastify', '@fastify/http-proxy', 'jose', 'undici', 'yaml', 'zod', 'node:*'] },
+  cli: {
+    src: ['config', 'verify', 'client', 'keys/issuers', 'edge/inbound'],
+    npm: ['node:fs', 'node:path', 'node:util', 'node:crypto', 'node:net', '@peculiar/x509'],
+  },
+  decide: { src: ['verify', 'replay/store'], npm: ['node:crypto'] },
+  gateway: {
+    src: ['verify', 'replay', 'limits', 'keys', 'config/config', 'audit', 'upstream', 'edge', 'admin', 'decide'],
+    npm: ['lru-cache', 'node:crypto', 'node:os', 'node:timers/promises'],
+  },
+  serve: { src: ['cli/command', 'config', 'gateway'], npm: ['pino', 'node:cluster', 'node:crypto', 'node:path'] },
+  main: { src: ['cli/main', 'serve'], npm: [] },
+}
+
+/** What src/verify/ must not hold, and why. */
+const BANNED_IN_VERIFY: readonly (readonly [pattern: RegExp, why: string])[] = [
+  [/\bDate\.now\b|new Date\(\)/, 'time is an argument, so that every window can be tested at its edge'],
+  [/Math\.random|randomBytes|randomUUID/, 'the same request must always get the same answer'],
+  [/\bprocess\./, 'settings are arguments'],
+  [/\bfetch\(|setTimeout|setInterval/, 'no I/O: what must be waited for is a port'],
+]
+
+const sources = readdirSync(ROOT, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => ({ name: name.split(sep).join('/').replace(/\.ts$/, ''), text: readFileSync(join(ROOT, name), 'utf8') }))
+
+const areaOf = (name: string): string => name.split('/')[0] ?? name
+const importsOf = (text: string): string[] => [...text.matchAll(/^(?:import|export)\b[^'"\n]*?(?:\n[^'"]*?)?from '([^']+)'|^import '([^']+)'/gm)].map((m) => m[1] ?? m[2] ?? '')
+
+t.test('every import of src is one that its folder may have', async (t) => {
+  for (const { name, text } of sources) {
+    const area = areaOf(name)
+    const rule = RULES[area]
+    if (rule === undefined) {
+      t.fail(`src/${name}.ts: there is no rule for ${area}; add one to RULES with a line in docs/decisions.md`)
+      continue
+    }
+    for (const specifier of importsOf(text)) {
+      if (!specifier.startsWith('.')) {
+        const allowed = rule.npm.includes(specifier) || (rule.npm.includes('node:*') && specifier.startsWith('node:'))
+        t.ok(allowed, `src/${name}.ts imports ${specifier}: ${area} may import ${rule.npm.join(', ') || 'no package'}`)
+        continue
+      }
+      const target = relative(ROOT, join(ROOT, name, '..', specifier)).split(sep).join('/').replace(/\.js$/, '')
+      const allowed = areaOf(target) === area || rule.src.some((one) => target === one || target.startsWith(`${one}/`))
+      t.ok(allowed, `src/${name}.ts imports src/${target}: ${area} may import ${rule.src.join(', ') || 'nothing of src'}`)
+    }
+  }
+})
+
+t.test('there are no cycles', async (t) => {
+  const graph = new Map(
+    sources.map(({ name, text }) => [
+      name,
+      [...text.matchAll(/^import (?!type)[^'"]*?from '(\.[^']+)'/gm)].map((m) =>
+        relative(ROOT, join(ROOT, name, '..', m[1] ?? '')).split(sep).join('/').replace(/\.js$/, ''),
+      ),
+    ]),
+  )
+  const done = new Set<string>()
+  const visit = (name: string, path: readonly string[]): void => {
+    if (path.includes(name)) return void t.fail(`cycle: ${[...path.slice(path.indexOf(name)), name].join(' -> ')}`)
+    if (done.has(name)) return
+    for (const next of graph.get(name) ?? []) visit(next, [...path, name])
+    done.add(name)
+  }
+  for (const name of graph.keys()) visit(name, [])
+  t.pass('walked')
+})
+
+t.test('verify is pure', async (t) => {
+  for (const { name, text } of sources.filter(({ name }) => areaOf(name) === 'verify')) {
+    for (const [pattern, why] of BANNED_IN_VERIFY) t.notMatch(text, pattern, `src/${name}.ts: ${why}`)
+  }
+})
+
+t.test('a Grant is made in one place', async (t) => {
+  for (const { name, text } of sources) {
+    if (name === 'decide' || name === 'verify/verdict') continue
+    t.notMatch(text, /\bgrant\(/, `src/${name}.ts: only decide.ts makes a Grant`)
+  }
+})
+
+t.test('files are small and have no default exports', async (t) => {
+  for (const { name, text } of sources) {
+    t.ok(text.split('\n').length <= 400, `src/${name}.ts is over 400 lines: split it`)
+    t.notMatch(text, /^export default/m, `src/${name}.ts has a default export`)
+  }
+})

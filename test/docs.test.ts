@@ -1,0 +1,38 @@
+// Docs say what the code does: generated pages are current, every reason has a row, and what the README shows works.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { generatedPages } from '../scripts/pages.js'
+import { REASONS } from '../src/verify/reasons.js'
+
+const ROOT = join(import.meta.dirname, '..', '..')
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8')
+const tests = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.test.ts'))
+  .map((name) => ({ name, text: read(join('test', name)) }))
+
+t.test('generated pages are current', async (t) => {
+  for (const [path, text] of Object.entries(generatedPages())) t.equal(read(path), text, `${path}: run npm run docs`)
+})
+
+t.test('every reason is provoked by a test that names it', async (t) => {
+  for (const reason of Object.keys(REASONS)) {
+    const row = new RegExp(`reason: '${reason}'|denies ${reason}`)
+    t.ok(
+      tests.some(({ text }) => row.test(text)),
+      `${reason} needs a row: \`reason: '${reason}'\`, or a test titled "denies ${reason}: ..."`,
+    )
+  }
+})
+
+t.test('no test names a reason that does not exist', async (t) => {
+  for (const { name, text } of tests) {
+    for (const [, reason] of text.matchAll(/\breason: '([a-z_]+)'/g)) t.ok(reason && reason in REASONS, `${name}: ${reason}`)
+  }
+})
+
+t.test('links of the README lead somewhere', async (t) => {
+  for (const [, path] of read('README.md').matchAll(/\]\(((?!https:)[^)#]+)\)/g)) {
+    t.ok(path && readdirSync(join(ROOT, path, '..')).includes(path.replace(/\/$/, '').split('/').at(-1) ?? ''), String(path))
+  }
+})
