@@ -150,10 +150,12 @@ async function openAdapters(config: Config, options: GatewayOptions): Promise<Ad
     log,
   })
   const redis = config.replay.store === 'redis' ? config.replay.redis : null
+  const replay = redis === null ? createMemoryStore() : createRedisStore(redis, { clock, log })
+  await replay.start()
   return {
     options,
-    replay: redis === null ? createMemoryStore() : createRedisStore(redis, { clock, log }),
-    rates: createRateLimiter({ redis, log }),
+    replay,
+    rates: createRateLimiter({ redis }),
     audit,
     bodies: createBodyHolder(shareOf(config.limits, config.workers)),
     loop: watchEventLoop(),
@@ -261,8 +263,7 @@ async function assemble(config: Config, adapters: Adapters): Promise<Running> {
       forward: (granted, exchange, own) => {
         const { request, response, upgrade } = exchange
         if (upgrade !== null && granted.route.websocket) {
-          const opened = (tunnel: Tunnel) => void adapters.tunnels.add(tunnel)
-          return tunnels.open(granted, { request, own, ...upgrade, opened })
+          return openTunnel(adapters.tunnels, (opened) => tunnels.open(granted, { request, own, ...upgrade, opened }))
         }
         return forwarder.forward(granted, { request, response, own, sendContinue: () => exchange.sendContinue() })
       },
@@ -271,6 +272,17 @@ async function assemble(config: Config, adapters: Adapters): Promise<Running> {
     }),
   )
   return { config, issuerKeys, pools, jwks: keys.jwks, enforcements, requests: new Set() }
+}
+
+/** Keeps a WebSocket in the list while it is open. */
+async function openTunnel<T>(list: Set<Tunnel>, open: (opened: (tunnel: Tunnel) => void) => Promise<T>): Promise<T> {
+  let own: Tunnel | null = null
+  const result = await open((tunnel) => {
+    own = tunnel
+    list.add(tunnel)
+  })
+  if (own !== null) list.delete(own)
+  return result
 }
 
 /** Bounded in entries and in bytes; what they hold and why that is safe is said where they are filled (verify/). */

@@ -72,12 +72,16 @@ function showCommands({ places, directory }: Stage): void {
   print()
   print('Everything stays up. To paste:')
   print()
-  print(`  curl -k ${places.gateway}/public/reference-data                  # public: no token`)
-  print(`  curl -k -i ${places.gateway}/cases/42                            # refused: 401 with its challenges`)
-  print(`  curl -i ${places.client}/cases/42                               # the same through holdfast client: token, proof`)
-  print(`  curl -i -X POST ${places.client}/payments/initiate -d '{}' -H 'content-type: application/json'   # and the nonce`)
-  print(`  curl -i -X POST ${places.client}/tenants/north/cases/42/enforcement-decision -d '{}'   # refused: no user, no scope`)
-  print(`  curl ${places.admin}/readyz`)
+  const json = "-d '{}' -H 'content-type: application/json'"
+  const commands = [
+    [`curl -k ${places.gateway}/public/reference-data`, 'public: no token'],
+    [`curl -k -i ${places.gateway}/cases/42`, 'refused: 401 with its challenges'],
+    [`curl -i ${places.client}/cases/42`, 'through holdfast client: it adds token and proof'],
+    [`curl -i -X POST ${places.client}/payments/initiate ${json}`, 'and the nonce'],
+    [`curl -i -X POST ${places.client}/tenants/north/cases/42/enforcement-decision ${json}`, 'refused: scope'],
+    [`curl ${places.admin}/readyz`, 'for operators'],
+  ] as const
+  for (const [command, why] of commands) print(`  # ${why}\n  ${command}`)
   print()
   print(`Its files are in ${directory} until it ends: routes.yaml, client.yaml, certs/. Ctrl-C ends everything.`)
 }

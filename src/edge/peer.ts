@@ -38,7 +38,8 @@ function readCertificate(socket: TLSSocket, mode: CertificateMode): PeerCertific
   }
 }
 
-const NUL = /\0|\\u0000|\\x00|\\0/
+/** How Node shows a NUL in a subject and in an alternative name. */
+const NUL = /\\0|\\u0000/
 
 /**
  * What OpenSSL found (chain, dates, purpose, revocation, strength), and what it lets pass: a CA in place of a client, and

@@ -1,14 +1,82 @@
-// TEMPORARY
-import type { ReplayStore } from './store.js'
-export function createMemoryStore(): ReplayStore {
-  const used = new Map<string, number>()
+// Remembers used proofs in this process: exact, bounded in time and in memory. For one process alone, and beside Redis as what
+// each process knows for itself (contract §9). When it is full it refuses; it never forgets a proof that could come again.
+
+import type { Seconds } from '../verify/scalars.js'
+import { clockGuard } from './clock-guard.js'
+import type { ProofUse, ReplayStore } from './store.js'
+
+/** About 100 bytes each. */
+const MOST_ENTRIES = 1_000_000
+/** Seconds of expiry that share a bucket, and so the longest that a record outlives its time. */
+const BUCKET: Seconds = 4
+/** Records removed at most for each one that is added, so that no call has to pay for an hour's worth. */
+const SWEEP = 16
+
+export type MemoryOptions = { readonly maxEntries?: number }
+
+/** Opens a store that lives as long as the process. */
+export function createMemoryStore({ maxEntries = MOST_ENTRIES }: MemoryOptions = {}): ReplayStore {
+  const memory = createProofMemory(maxEntries)
+  const isSteady = clockGuard()
+  let full = false
   return {
-    firstUse: async ({ key, until, now }) => {
-      if ((used.get(key) ?? 0) >= now) return 'used'
-      used.set(key, until)
-      return 'first'
+    async start() {},
+    async firstUse(use) {
+      // A clock that was set back would make old proofs young again, whose records are gone.
+      if (!isSteady(use.now) && use.outage === 'closed') return 'unavailable'
+      const answer = memory.add(use)
+      full = answer === 'full'
+      return answer === 'full' ? 'unavailable' : answer
     },
-    degraded: () => null,
-    close: async () => undefined,
+    degraded: () => (full ? 'replay store: full' : isSteady.problem()),
+    async close() {},
   }
 }
+
+export type ProofMemory = {
+  /** `full` records nothing. */
+  add(use: Pick<ProofUse, 'key' | 'until' | 'now'>): 'first' | 'used' | 'full'
+  size(): number
+}
+
+/** Keys with the time until which they count, and which of them end when: so that removing costs what adding did. */
+export function createProofMemory(maxEntries: number): ProofMemory {
+  const known = new Map<string, Seconds>()
+  const ending = new Map<number, string[]>()
+  let oldest: number | null = null
+  let latest: Seconds = 0
+
+  function sweep(): void {
+    for (let budget = SWEEP; budget > 0 && oldest !== null && (oldest + 1) * BUCKET < latest; budget--) {
+      const bucket = ending.get(oldest)
+      const key = bucket?.pop()
+      if (key !== undefined) known.delete(key)
+      if (bucket !== undefined && bucket.length > 0) continue
+      ending.delete(oldest)
+      // Long silences leave no buckets behind, so this is not a walk through them.
+      oldest = ending.size === 0 ? null : bucket === undefined ? Math.min(...ending.keys()) : oldest + 1
+    }
+  }
+
+  return {
+    add({ key, until, now }) {
+      // By the latest time ever seen: a clock that goes back and forth must not remove what is still young.
+      latest = Math.max(latest, now)
+      sweep()
+      const short = shortKey(key)
+      if (known.has(short)) return 'used'
+      if (known.size >= maxEntries) return 'full'
+      known.set(short, until)
+      const end = Math.floor(Math.max(until, now) / BUCKET)
+      const bucket = ending.get(end)
+      if (bucket === undefined) ending.set(end, [short])
+      else bucket.push(short)
+      oldest = oldest === null ? end : Math.min(oldest, end)
+      return 'first'
+    },
+    size: () => known.size,
+  }
+}
+
+/** The same 16 bytes as one character each: half the memory, and a string of its own that keeps no longer one alive. */
+const shortKey = (key: string): string => Buffer.from(key, 'base64url').toString("latin1")

@@ -23,6 +23,8 @@ export type ProofUse = {
 export type UseAnswer = 'first' | 'used' | 'forgotten' | 'unavailable'
 
 export type ReplayStore = {
+  /** Resolves when it can be used, and after a second at the latest: it goes on trying. */
+  start(): Promise<void>
   /** Records a use, exactly once for each key while it lives. Never rejects. */
   firstUse(use: ProofUse): Promise<UseAnswer>
   /** What is wrong with the store now, for `/readyz`; null when nothing is. */

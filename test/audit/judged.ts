@@ -132,7 +132,8 @@ export async function judge(change: Change = {}): Promise<Judged> {
     proofHeaders: new Map(),
     limits: { credential_bytes: 65536, proof_bytes: 8192, body_total: 60 },
     replay: {
-      firstUse: async ({ key }) => (used.has(key) ? 'used' : 'first'),
+      start: async () => undefined,
+    firstUse: async ({ key }) => (used.has(key) ? 'used' : 'first'),
       degraded: () => null,
       close: async () => {},
     },

@@ -1,52 +1,25 @@
 // The other end of `holdfast client` in its tests: a TLS server that judges each DPoP proof with jose (RFC 9449 §4.3), gives
 // nonces and asks for client certificates; it stands in for a token endpoint too. Throwaway certificates, made at load.
 
-import { createHash, KeyObject, webcrypto } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { calculateJwkThumbprint, EmbeddedJWK, type JWK, type JWTPayload, jwtVerify } from 'jose'
+import { issue } from '../../src/cli/x509.js'
 
-// @peculiar/x509 wants a Reflect with metadata of decorators before it loads; none of what is used here has any.
-Object.assign(Reflect, { getMetadata: () => undefined, getOwnMetadata: () => undefined, defineMetadata: () => {} })
-const x509 = await import('@peculiar/x509')
+type KeyAndCertificate = { readonly cert: string; readonly key: string }
 
-const ALG = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
-type Issued = { readonly cert: string; readonly key: string }
-
-const newPair = () => webcrypto.subtle.generateKey(ALG, true, ['sign', 'verify'])
-
-const keyPem = (key: webcrypto.CryptoKey): string => KeyObject.from(key).export({ type: 'pkcs8', format: 'pem' }).toString()
-
-/** A CA of its own, with a way to issue leaf certificates. */
-export async function newCa(): Promise<{ readonly cert: string; readonly issue: (name: string) => Promise<Issued> }> {
-  const keys = await newPair()
-  const notBefore = new Date(Date.now() - 60_000)
-  const notAfter = new Date(Date.now() + 3_600_000)
-  const ca = await x509.X509CertificateGenerator.createSelfSigned({
-    name: 'CN=Test CA',
-    notBefore,
-    notAfter,
-    signingAlgorithm: ALG,
-    keys,
-    extensions: [new x509.BasicConstraintsExtension(true, 0, true)],
-  })
+/** A CA of its own, with a way to issue leaf certificates of it. */
+export async function newCa(): Promise<{ readonly cert: string; readonly issue: (name: string) => Promise<KeyAndCertificate> }> {
+  const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) }
+  const ca = await issue({ ...validity, subject: 'CN=Test CA', isCa: true }, null)
   return {
-    cert: ca.toString('pem'),
-    async issue(name) {
-      const leaf = await newPair()
-      const cert = await x509.X509CertificateGenerator.create({
-        subject: `CN=${name}`,
-        issuer: ca.subject,
-        notBefore,
-        notAfter,
-        signingAlgorithm: ALG,
-        signingKey: keys.privateKey,
-        publicKey: leaf.publicKey,
-        extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: name }])],
-      })
-      return { cert: cert.toString('pem'), key: keyPem(leaf.privateKey) }
+    cert: ca.cert,
+    issue: async (name) => {
+      const { cert, key } = await issue({ ...validity, subject: `CN=${name}`, isCa: false, names: [name] }, ca)
+      return { cert, key }
     },
   }
 }
@@ -75,7 +48,7 @@ export type TestGateway = {
 }
 
 /** Starts the TLS server; `answers` is asked for each request in turn. */
-export async function startGateway(tls: Issued & { ca: string }): Promise<TestGateway> {
+export async function startGateway(tls: KeyAndCertificate & { ca: string }): Promise<TestGateway> {
   const seen: Seen[] = []
   const answers: TestGateway['answers'] = []
   let origin = ''

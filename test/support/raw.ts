@@ -26,7 +26,7 @@ export type RawClient = {
 /** Connects to 127.0.0.1 without verifying whom. Rejects when the handshake fails. */
 export async function openRaw(port: number, options: ConnectionOptions = {}): Promise<RawClient> {
   const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false, ...options })
-  let received = Buffer.alloc(0)
+  let received: Buffer = Buffer.alloc(0)
   let isEnded = false
   let wake = (): void => undefined
   socket.on('data', (chunk: Buffer) => {

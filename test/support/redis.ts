@@ -1,10 +1,99 @@
-// TEMPORARY
-import { spawn } from 'node:child_process'
+// A real redis-server on loopback, without persistence, that a test can stop, freeze and start anew.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
-export type RunningRedis = { url: string; port: number; stop(): Promise<void> }
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+
+export type RunningRedis = {
+  readonly url: string
+  readonly port: number
+  /** Ends it at once, as a crash does. */
+  kill(): Promise<void>
+  /** Freezes it: connections stay, nothing is answered. */
+  pause(): void
+  resume(): void
+  /** Starts it again on the same port, empty. */
+  start(): Promise<void>
+  /** Runs one command. */
+  call(...command: [string, ...string[]]): Promise<unknown>
+  stop(): Promise<void>
+}
+
+/** scripts/prepare.mjs puts one here where none is on PATH. */
+const UNPACKED = join(import.meta.dirname, '..', '..', '..', 'node_modules', '.cache', 'holdfast', 'redis-server')
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
+    })
+  })
+
 export async function startRedis(): Promise<RunningRedis> {
-  const port = await new Promise<number>((resolve) => { const s = createServer().listen(0, () => { const { port } = s.address() as { port: number }; s.close(() => resolve(port)) }) })
-  const child = spawn('redis-server', ['--port', String(port), '--save', '', '--appendonly', 'no'], { stdio: 'ignore' })
-  await new Promise((resolve) => setTimeout(resolve, 400))
-  return { url: `redis://127.0.0.1:${port}`, port, stop: async () => void child.kill() }
+  const port = await freePort()
+  const url = `redis://127.0.0.1:${port}`
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-redis-'))
+  let child: ChildProcess | null = null
+
+  const start = async (): Promise<void> => {
+    const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder]
+    child = spawn(existsSync(UNPACKED) ? UNPACKED : 'redis-server', args, { stdio: 'ignore' })
+    child.on('error', () => undefined)
+    for (let i = 0; i < 100; i++) {
+      if (await answers(url)) return
+      await sleep(30)
+    }
+    throw new Error('redis-server does not start: node scripts/prepare.mjs --redis installs it')
+  }
+  const kill = async (): Promise<void> => {
+    const running = child
+    child = null
+    if (running === null || running.exitCode !== null || running.signalCode !== null) return
+    const exit = once(running, 'exit')
+    running.kill('SIGKILL')
+    await exit
+  }
+  const atExit = () => void child?.kill('SIGKILL')
+  process.once('exit', atExit)
+  await start()
+  return {
+    url,
+    port,
+    start,
+    kill,
+    pause: () => void child?.kill('SIGSTOP'),
+    resume: () => void child?.kill('SIGCONT'),
+    call: async (name, ...args) => {
+      const client = new Redis(url, { lazyConnect: true })
+      client.on('error', () => undefined)
+      try {
+        return await client.call(name, ...args)
+      } finally {
+        client.disconnect()
+      }
+    },
+    stop: async () => {
+      process.off('exit', atExit)
+      await kill()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+async function answers(url: string): Promise<boolean> {
+  const client = new Redis(url, { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 })
+  client.on('error', () => undefined)
+  try {
+    await client.connect()
+    return (await client.ping()) === 'PONG'
+  } catch {
+    return false
+  } finally {
+    client.disconnect()
+  }
 }
