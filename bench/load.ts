@@ -33,7 +33,8 @@ export function cpuSeconds(pid: number): number {
       // ended meanwhile
     }
   }
-  const total = (one: number): number => (used.get(one) ?? 0) + (children.get(one) ?? []).reduce((sum, child) => sum + total(child), 0)
+  const total = (one: number): number =>
+    (used.get(one) ?? 0) + (children.get(one) ?? []).reduce((sum, child) => sum + total(child), 0)
   return total(pid)
 }
 
@@ -56,7 +57,9 @@ export async function measure(load: Load): Promise<Sample> {
   writeFileSync(file, headers.map((pair) => pair.join('\t')).join('\n'))
   writeFileSync(script, luaScript(file, expect))
   const before = cpuSeconds(pid)
-  const wrk = spawn('wrk', ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const wrk = spawn('wrk', ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   let output = ''
   wrk.stdout.on('data', (chunk: Buffer) => {
     output += chunk

@@ -43,7 +43,10 @@ function run(command: string, args: readonly string[], cwd: string): ChildProces
   return spawn(command, [...args], { cwd, stdio: ['ignore', 'ignore', 'inherit'] })
 }
 
-const NGINX = (folder: string, servers: string): string => `daemon off; master_process off; pid ${folder}/nginx.pid; error_log ${folder}/error.log;
+const NGINX = (
+  folder: string,
+  servers: string,
+): string => `daemon off; master_process off; pid ${folder}/nginx.pid; error_log ${folder}/error.log;
 events { worker_connections 1024; }
 http { access_log off; keepalive_requests 1000000000; client_body_temp_path ${folder}/t1; proxy_temp_path ${folder}/t2; fastcgi_temp_path ${folder}/t3; uwsgi_temp_path ${folder}/t4; scgi_temp_path ${folder}/t5;
 ${servers} }`
@@ -53,7 +56,10 @@ export async function startUpstream(root: string): Promise<Server> {
   const folder = join(root, 'upstream')
   mkdirSync(folder)
   const port = await freePort()
-  writeFileSync(join(folder, 'nginx.conf'), NGINX(folder, `server { listen 127.0.0.1:${port}; location / { return 200 "${'x'.repeat(100)}"; } }`))
+  writeFileSync(
+    join(folder, 'nginx.conf'),
+    NGINX(folder, `server { listen 127.0.0.1:${port}; location / { return 200 "${'x'.repeat(100)}"; } }`),
+  )
   return started(run('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf')], folder), port)
 }
 
@@ -103,12 +109,22 @@ OAuth2TokenVerify jwk "${json}" type=dpop&dpop.iat.slack.before=86400
 </Location>
 `,
   )
-  return started(run('apache2', ['-X', '-DFOREGROUND', '-f', join(folder, 'httpd.conf')].filter((flag) => flag !== '-X'), folder), port)
+  return started(
+    run(
+      'apache2',
+      ['-X', '-DFOREGROUND', '-f', join(folder, 'httpd.conf')].filter((flag) => flag !== '-X'),
+      folder,
+    ),
+    port,
+  )
 }
 
 export async function startRedis(root: string): Promise<Server> {
   const port = await freePort()
-  return started(run('redis-server', ['--port', String(port), '--save', '', '--appendonly', 'no', '--loglevel', 'warning'], root), port)
+  return started(
+    run('redis-server', ['--port', String(port), '--save', '', '--appendonly', 'no', '--loglevel', 'warning'], root),
+    port,
+  )
 }
 
 /** Ours, on the node that runs this. */

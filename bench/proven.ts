@@ -89,16 +89,28 @@ routes: [{ path: /pay, methods: [GET], tier: proven, upstream: u, scopes: [payme
     for (const { name, server, signed } of contenders) {
       const origin = `https://localhost:${server.port}`
       const headers = signed ? signRequests(origin, 40_000) : []
-      const load = { url: `${origin}/pay`, folder: root, headers, seconds: SECONDS, connections: CONNECTIONS, expect: 200, pid: server.pid }
+      const load = {
+        url: `${origin}/pay`,
+        folder: root,
+        headers,
+        seconds: SECONDS,
+        connections: CONNECTIONS,
+        expect: 200,
+        pid: server.pid,
+      }
       const sample = await measure(load)
       samples.set(name, [...(samples.get(name) ?? []), sample])
-      say(`round ${round}: ${name}: ${sample.cpu.toFixed(0)} us, ${sample.requestsPerSecond.toFixed(0)}/s, p50 ${sample.p50} ms, p99 ${sample.p99} ms, ${sample.unexpected} unexpected`)
+      say(
+        `round ${round}: ${name}: ${sample.cpu.toFixed(0)} us, ${sample.requestsPerSecond.toFixed(0)}/s, p50 ${sample.p50} ms, p99 ${sample.p99} ms, ${sample.unexpected} unexpected`,
+      )
     }
   }
   const cost = (name: string): number => median((samples.get(name) ?? []).map((sample) => sample.cpu))
   console.log(`\nNode ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}\n`)
   for (const { name } of contenders) {
-    console.log(`${name.padEnd(30)} ${cost(name).toFixed(0).padStart(6)} us CPU a request, ${(cost('holdfast') / cost(name)).toFixed(2)} is what holdfast costs of it`)
+    console.log(
+      `${name.padEnd(30)} ${cost(name).toFixed(0).padStart(6)} us CPU a request, ${(cost('holdfast') / cost(name)).toFixed(2)} is what holdfast costs of it`,
+    )
   }
 } finally {
   for (const server of servers.reverse()) await server.stop()

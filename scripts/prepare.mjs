@@ -25,22 +25,31 @@ function run(command, args, options = {}) {
 const quietly = (command, args, options) => run(command, args, { stdio: 'ignore', ...options })
 
 function installDependencies() {
-  const lock = createHash('sha256').update(readFileSync(join(ROOT, 'package-lock.json'))).digest('hex')
+  const lock = createHash('sha256')
+    .update(readFileSync(join(ROOT, 'package-lock.json')))
+    .digest('hex')
   const stamp = join(CACHE, 'installed')
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return
   say('installing dependencies (npm ci)')
-  if (!run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'])) fail('npm ci failed, see above; is the npm registry reachable?')
+  if (!run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']))
+    fail('npm ci failed, see above; is the npm registry reachable?')
   // tap's plugins are compiled in once: ours leave its TypeScript plugin out, because tests are compiled before they run.
-  if (!quietly(process.execPath, [join(ROOT, 'node_modules/tap/dist/esm/run.mjs'), 'build'])) fail('the test runner could not be set up: try npx tap build')
+  if (!quietly(process.execPath, [join(ROOT, 'node_modules/tap/dist/esm/run.mjs'), 'build']))
+    fail('the test runner could not be set up: try npx tap build')
   mkdirSync(CACHE, { recursive: true })
   writeFileSync(stamp, lock)
 }
 
 function compile() {
-  if (!run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json'])) fail('the code does not compile, see above')
+  if (!run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json']))
+    fail('the code does not compile, see above')
 }
 
-const onPath = (name) => (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, name)).find((file) => existsSync(file))
+const onPath = (name) =>
+  (process.env.PATH ?? '')
+    .split(delimiter)
+    .map((folder) => join(folder, name))
+    .find((file) => existsSync(file))
 
 /** Where test/support/redis.ts looks for a redis-server that is not on PATH. */
 const REDIS = join(CACHE, 'redis-server')
@@ -48,14 +57,16 @@ const REDIS = join(CACHE, 'redis-server')
 function findRedis() {
   if (onPath('redis-server') !== undefined || existsSync(REDIS)) return
   say('installing redis-server, which the tests run against')
-  if (onPath('apt-get') === undefined) fail('redis-server was not found: install it (brew install redis, dnf install redis, ...) and try again')
+  if (onPath('apt-get') === undefined)
+    fail('redis-server was not found: install it (brew install redis, dnf install redis, ...) and try again')
   if (!(installAsRoot() && onPath('redis-server')) && !unpackRedis()) {
     fail('redis-server could not be installed: install the package redis-server yourself and try again')
   }
 }
 
 function installAsRoot() {
-  const prefix = process.getuid?.() === 0 ? [] : onPath('sudo') !== undefined && quietly('sudo', ['-n', 'true']) ? ['sudo', '-n'] : null
+  const prefix =
+    process.getuid?.() === 0 ? [] : onPath('sudo') !== undefined && quietly('sudo', ['-n', 'true']) ? ['sudo', '-n'] : null
   if (prefix === null) return false
   // A policy that forbids starting services, for this installation alone: the tests start servers of their own.
   const apt = [...prefix, 'env', 'DEBIAN_FRONTEND=noninteractive', 'RUNLEVEL=1', 'apt-get', '-qq', '-y', '-o', 'Dpkg::Use-Pty=0']
@@ -66,7 +77,17 @@ function installAsRoot() {
 
 /** Without root: the packages are downloaded and unpacked beside the dependencies. */
 function unpackRedis() {
-  const packages = ['redis-tools', 'redis-server', 'libjemalloc2', 'liblua5.1-0', 'liblzf1', 'libatomic1', 'libhiredis0.14', 'lua-cjson', 'lua-bitop']
+  const packages = [
+    'redis-tools',
+    'redis-server',
+    'libjemalloc2',
+    'liblua5.1-0',
+    'liblzf1',
+    'libatomic1',
+    'libhiredis0.14',
+    'lua-cjson',
+    'lua-bitop',
+  ]
   const folder = join(CACHE, 'redis')
   mkdirSync(folder, { recursive: true })
   const downloads = mkdtempSync(join(folder, 'download-'))

@@ -10,9 +10,12 @@ type Rule = { readonly src: readonly string[]; readonly npm: readonly string[] }
 /** `src`: folders and files (without .ts) that may be imported besides the own folder; `npm`: packages and node modules. */
 const RULES: Readonly<Record<string, Rule>> = {
   verify: { src: [], npm: ['zod', 'node:crypto'] },
-  replay: { src: ['verify', 'config/config'], npm: ['ioredis', 'node:crypto', 'node:fs'] },
+  replay: { src: ['verify', 'config/config'], npm: ['ioredis', 'node:crypto', 'node:timers/promises'] },
   limits: { src: ['verify', 'config/config', 'replay'], npm: ['rate-limiter-flexible', 'ioredis', 'node:crypto'] },
-  keys: { src: ['verify', 'config/config'], npm: ['jose', 'undici', 'node:crypto', 'node:dns', 'node:net', 'node:fs', 'node:timers/promises'] },
+  keys: {
+    src: ['verify', 'config/config'],
+    npm: ['jose', 'undici', 'node:crypto', 'node:dns', 'node:net', 'node:fs', 'node:timers/promises'],
+  },
   config: { src: ['verify'], npm: ['yaml', 'zod', 'find-my-way', 'node:fs', 'node:path', 'node:os', 'node:crypto', 'node:tls'] },
   audit: { src: ['verify'], npm: ['pino', 'node:fs', 'node:path', 'node:util', 'node:timers/promises'] },
   upstream: {
@@ -51,7 +54,10 @@ const sources = readdirSync(ROOT, { recursive: true, encoding: 'utf8' })
   .map((name) => ({ name: name.split(sep).join('/').replace(/\.ts$/, ''), text: readFileSync(join(ROOT, name), 'utf8') }))
 
 const areaOf = (name: string): string => name.split('/')[0] ?? name
-const importsOf = (text: string): string[] => [...text.matchAll(/^(?:import|export)\b[^'"\n]*?(?:\n[^'"]*?)?from '([^']+)'|^import '([^']+)'/gm)].map((m) => m[1] ?? m[2] ?? '')
+const importsOf = (text: string): string[] =>
+  [...text.matchAll(/^(?:import|export)\b[^'"\n]*?(?:\n[^'"]*?)?from '([^']+)'|^import '([^']+)'/gm)].map(
+    (m) => m[1] ?? m[2] ?? '',
+  )
 
 t.test('every import of src is one that its folder may have', async (t) => {
   for (const { name, text } of sources) {
@@ -67,7 +73,10 @@ t.test('every import of src is one that its folder may have', async (t) => {
         t.ok(allowed, `src/${name}.ts imports ${specifier}: ${area} may import ${rule.npm.join(', ') || 'no package'}`)
         continue
       }
-      const target = relative(ROOT, join(ROOT, name, '..', specifier)).split(sep).join('/').replace(/\.js$/, '')
+      const target = relative(ROOT, join(ROOT, name, '..', specifier))
+        .split(sep)
+        .join('/')
+        .replace(/\.js$/, '')
       const allowed = areaOf(target) === area || rule.src.some((one) => target === one || target.startsWith(`${one}/`))
       t.ok(allowed, `src/${name}.ts imports src/${target}: ${area} may import ${rule.src.join(', ') || 'nothing of src'}`)
     }
@@ -79,7 +88,10 @@ t.test('there are no cycles', async (t) => {
     sources.map(({ name, text }) => [
       name,
       [...text.matchAll(/^import (?!type)[^'"]*?from '(\.[^']+)'/gm)].map((m) =>
-        relative(ROOT, join(ROOT, name, '..', m[1] ?? '')).split(sep).join('/').replace(/\.js$/, ''),
+        relative(ROOT, join(ROOT, name, '..', m[1] ?? ''))
+          .split(sep)
+          .join('/')
+          .replace(/\.js$/, ''),
       ),
     ]),
   )

@@ -1,6 +1,7 @@
 // What is said to bytes that Node can't make a request of? The refusal they deserve, once, and the end of the connection; never
 // into the middle of an answer, and nothing where no handshake was made or the client is gone.
 
+import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Reason } from '../verify/reasons.js'
 import type { Peer } from '../verify/types.js'
@@ -40,8 +41,19 @@ export function answerBroken(error: NodeJS.ErrnoException, { socket, connections
   if (request.listenerCount('error') > 0) return void request.emit('error', error)
   response.detachSocket(line.socket)
   say()
+  destroyDetached(response)
+}
+
+/** So that whoever works on the answer stops. Newer versions of Node say `close` of an answer without socket themselves. */
+function destroyDetached(response: ServerResponse): void {
+  let isSaid = false
+  response.once('close', () => {
+    isSaid = true
+  })
   response.destroy()
-  response.emit('close')
+  setImmediate(() => {
+    if (!isSaid) response.emit('close')
+  })
 }
 
 /** Null: nobody is there to be told. */

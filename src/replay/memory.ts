@@ -79,4 +79,4 @@ export function createProofMemory(maxEntries: number): ProofMemory {
 }
 
 /** The same 16 bytes as one character each: half the memory, and a string of its own that keeps no longer one alive. */
-const shortKey = (key: string): string => Buffer.from(key, 'base64url').toString("latin1")
+const shortKey = (key: string): string => Buffer.from(key, 'base64url').toString('latin1')

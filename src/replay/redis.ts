@@ -79,7 +79,11 @@ export function createRedisStore(settings: RedisSettings, options: RedisStoreOpt
       say(sight.problem)
     } catch (error) {
       if (problem === BEFORE && redis.status !== 'ready') return
-      trip(error instanceof Error && /NOAUTH|WRONGPASS|NOPERM/.test(error.message) ? 'it does not accept our credentials' : 'it does not answer')
+      trip(
+        error instanceof Error && /NOAUTH|WRONGPASS|NOPERM/.test(error.message)
+          ? 'it does not accept our credentials'
+          : 'it does not answer',
+      )
     } finally {
       looking = false
     }

@@ -133,7 +133,7 @@ export async function judge(change: Change = {}): Promise<Judged> {
     limits: { credential_bytes: 65536, proof_bytes: 8192, body_total: 60 },
     replay: {
       start: async () => undefined,
-    firstUse: async ({ key }) => (used.has(key) ? 'used' : 'first'),
+      firstUse: async ({ key }) => (used.has(key) ? 'used' : 'first'),
       degraded: () => null,
       close: async () => {},
     },

@@ -28,7 +28,10 @@ t.test('lets so many pass, and says when to come back', async (t) => {
 t.test('counts for all processes where there is a Redis, and for this one when it is away', async (t) => {
   const redis = await startRedis()
   t.teardown(() => redis.stop())
-  const [one, two] = [createRateLimiter({ redis: redisSettings(redis.url) }), createRateLimiter({ redis: redisSettings(redis.url) })]
+  const [one, two] = [
+    createRateLimiter({ redis: redisSettings(redis.url) }),
+    createRateLimiter({ redis: redisSettings(redis.url) }),
+  ]
   t.teardown(() => Promise.all([one.close(), two.close()]))
   await redis.call('PING')
   await new Promise((resolve) => setTimeout(resolve, 300))

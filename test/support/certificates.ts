@@ -1,5 +1,5 @@
 // What a lab's TLS needs, made for one run: a server, and clients that are valid, someone else, expired, or of a foreign CA.
-import { createHash, generateKeyPairSync, X509Certificate, webcrypto } from 'node:crypto'
+import { createHash, generateKeyPairSync, webcrypto, X509Certificate } from 'node:crypto'
 
 // @peculiar/x509 wants a Reflect with metadata of decorators before it loads; none of what is used here has any.
 Object.assign(Reflect, { getMetadata: () => undefined, getOwnMetadata: () => undefined, defineMetadata: () => {} })

@@ -1,5 +1,5 @@
 // One exchange over a TLS connection of its own: bytes out, one parsed reply back.
-import { connect, type ConnectionOptions } from 'node:tls'
+import { type ConnectionOptions, connect } from 'node:tls'
 
 export type Reply = {
   readonly status: number
@@ -15,7 +15,10 @@ export function exchange(bytes: string | Buffer, options: ConnectionOptions): Pr
   return new Promise((resolve, reject) => {
     const socket = connect({ host: '127.0.0.1', ...options }, () => socket.write(bytes))
     let received = Buffer.alloc(0)
-    const timer = setTimeout(() => finish(new Error(`no reply within 10 s: ${received.toString('latin1').slice(0, 200)}`)), 10_000)
+    const timer = setTimeout(
+      () => finish(new Error(`no reply within 10 s: ${received.toString('latin1').slice(0, 200)}`)),
+      10_000,
+    )
     const finish = (result: Reply | Error) => {
       clearTimeout(timer)
       socket.destroy()
@@ -27,7 +30,9 @@ export function exchange(bytes: string | Buffer, options: ConnectionOptions): Pr
       const reply = parseReply(received, 'open')
       if (reply !== null) finish(reply)
     })
-    socket.on('end', () => finish(parseReply(received, 'ended') ?? new Error(`connection ended: ${received.toString('latin1').slice(0, 200)}`)))
+    socket.on('end', () =>
+      finish(parseReply(received, 'ended') ?? new Error(`connection ended: ${received.toString('latin1').slice(0, 200)}`)),
+    )
     socket.on('error', (error) => finish(parseReply(received, 'ended') ?? error))
   })
 }
@@ -39,10 +44,16 @@ export function parseReply(received: Buffer, connection: 'open' | 'ended'): Repl
   const [start = '', ...lines] = received.subarray(0, end).toString('latin1').split('\r\n')
   const status = Number(start.split(' ')[1])
   if (status >= 100 && status < 200 && status !== 101) return parseReply(received.subarray(end + 4), connection)
-  const pairs = lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()] as const)
+  const pairs = lines.map(
+    (line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()] as const,
+  )
   const headers = (name: string) => pairs.filter(([key]) => key === name.toLowerCase()).map(([, value]) => value)
   const rest = received.subarray(end + 4)
-  const body = readBody(rest, { length: headers('content-length')[0], coding: headers('transfer-encoding')[0], bodyless: status === 204 || status === 304 })
+  const body = readBody(rest, {
+    length: headers('content-length')[0],
+    coding: headers('transfer-encoding')[0],
+    bodyless: status === 204 || status === 304,
+  })
   if (body === null && connection === 'open') return null
   return {
     status,
@@ -53,7 +64,10 @@ export function parseReply(received: Buffer, connection: 'open' | 'ended'): Repl
   }
 }
 
-function readBody(rest: Buffer, framing: { length: string | undefined; coding: string | undefined; bodyless: boolean }): Buffer | null {
+function readBody(
+  rest: Buffer,
+  framing: { length: string | undefined; coding: string | undefined; bodyless: boolean },
+): Buffer | null {
   if (framing.bodyless) return Buffer.alloc(0)
   if (framing.length !== undefined) return rest.length >= Number(framing.length) ? rest.subarray(0, Number(framing.length)) : null
   if (framing.coding !== 'chunked') return null

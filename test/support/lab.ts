@@ -124,7 +124,8 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
     const file = join(folder, 'routes.yaml')
     writeFileSync(file, printYaml(yaml))
     const { config, problems } = loadConfig(file, process.env)
-    if (config === null) throw new Error(problems.map((problem) => `${problem.line}: ${problem.path} ${problem.message}`).join('\n'))
+    if (config === null)
+      throw new Error(problems.map((problem) => `${problem.line}: ${problem.path} ${problem.message}`).join('\n'))
     // Any free port, which routes.yaml cannot ask for.
     return {
       ...config,
@@ -146,7 +147,10 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
     })
   const events: Lab['events'] = () => {
     const text = readFileSync(join(folder, 'audit.jsonl'), 'utf8')
-    return text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line))
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line))
   }
   return {
     port,

@@ -35,17 +35,28 @@ const ALGS = 'algs="PS256 ES256 EdDSA Ed25519"'
 const METADATA = 'resource_metadata="https://api.example.com/.well-known/oauth-protected-resource"'
 
 t.test('no credentials: every scheme the tier takes, and no error', async (t) => {
-  t.same(told('credentials_missing', { scheme: null }), [`DPoP ${ALGS}, ${METADATA}`, `Bearer realm="api.example.com", ${METADATA}`])
+  t.same(told('credentials_missing', { scheme: null }), [
+    `DPoP ${ALGS}, ${METADATA}`,
+    `Bearer realm="api.example.com", ${METADATA}`,
+  ])
   t.same(told('credentials_missing', { scheme: null, policy: policy({ binding: 'dpop' }) }), [`DPoP ${ALGS}, ${METADATA}`])
   t.same(told('credentials_missing', { scheme: null, policy: policy({ binding: 'both' }) }), [`DPoP ${ALGS}, ${METADATA}`])
-  t.same(told('credentials_missing', { scheme: null, policy: policy({ binding: 'mtls' }) }), [`Bearer realm="api.example.com", ${METADATA}`])
+  t.same(told('credentials_missing', { scheme: null, policy: policy({ binding: 'mtls' }) }), [
+    `Bearer realm="api.example.com", ${METADATA}`,
+  ])
 })
 
 t.test('the error stands in the challenge of the scheme that was used', async (t) => {
   const [dpop, bearer] = told('token_expired', { scheme: 'Bearer' })
   t.equal(dpop, `DPoP ${ALGS}, ${METADATA}`)
-  t.equal(bearer, `Bearer realm="api.example.com", error="invalid_token", error_description="The access token expired.", ${METADATA}`)
-  t.match(told('scheme_downgraded', { scheme: 'Bearer', policy: policy({ binding: 'dpop' }) })[0], /^Bearer realm="api.example.com", error="invalid_token"/)
+  t.equal(
+    bearer,
+    `Bearer realm="api.example.com", error="invalid_token", error_description="The access token expired.", ${METADATA}`,
+  )
+  t.match(
+    told('scheme_downgraded', { scheme: 'Bearer', policy: policy({ binding: 'dpop' }) })[0],
+    /^Bearer realm="api.example.com", error="invalid_token"/,
+  )
 })
 
 t.test('a proof’s error stands in the DPoP challenge, even where only certificates are asked for', async (t) => {
@@ -89,7 +100,11 @@ t.test('every reason: the form of RFC 9457, and nothing private', async (t) => {
     })
     t.notMatch(headers.join('\n') + body, /a private detail/)
     t.equal(headers.includes('Retry-After'), status === 503, `${reason}: Retry-After`)
-    for (const challenge of told(reason)) t.match(challenge, /^(?:DPoP|Bearer) [a-z_]+="[\x20\x21\x23-\x5b\x5d-\x7e]*"(?:, [a-z_]+="[\x20\x21\x23-\x5b\x5d-\x7e]*")*$/)
+    for (const challenge of told(reason))
+      t.match(
+        challenge,
+        /^(?:DPoP|Bearer) [a-z_]+="[\x20\x21\x23-\x5b\x5d-\x7e]*"(?:, [a-z_]+="[\x20\x21\x23-\x5b\x5d-\x7e]*")*$/,
+      )
   }
 })
 

@@ -10,7 +10,8 @@ const json = (text: string) => readJsonObject(Buffer.from(text))
 
 t.test('reads objects, and nothing else', async (t) => {
   t.same(json('{"a":1,"b":{"a":2},"c":[{"a":3},{"a":4}]}'), { a: 1, b: { a: 2 }, c: [{ a: 3 }, { a: 4 }] })
-  for (const text of ['[]', 'null', '1', '"a"', '', '{', '{"a":1}x', '\ufeff{"a":1}', '{"a":1,}', '{a:1}', '{"a":NaN}']) t.equal(json(text), null, text)
+  for (const text of ['[]', 'null', '1', '"a"', '', '{', '{"a":1}x', '\ufeff{"a":1}', '{"a":1,}', '{a:1}', '{"a":NaN}'])
+    t.equal(json(text), null, text)
   t.equal(readJsonObject(Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])), null, 'not UTF-8')
   t.equal(readJsonObject(Buffer.from('{"a":1}', 'utf16le')), null, 'UTF-16')
 })
@@ -53,7 +54,8 @@ t.test('never throws, whatever the bytes', async () => {
 
 t.test('base64url has one spelling', async (t) => {
   t.same(readBase64url('AA'), Buffer.from([0]))
-  for (const text of ['', 'A', 'AB', 'AA=', 'AA==', 'A A', '+/', 'AA\n', 'é']) t.equal(readBase64url(text), null, JSON.stringify(text))
+  for (const text of ['', 'A', 'AB', 'AA=', 'AA==', 'A A', '+/', 'AA\n', 'é'])
+    t.equal(readBase64url(text), null, JSON.stringify(text))
 })
 
 t.test('nonces carry their time and cannot be made by others', async (t) => {
