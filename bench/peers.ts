@@ -127,8 +127,9 @@ export async function startRedis(root: string): Promise<Server> {
   )
 }
 
-/** Ours, on the node that runs this. */
+/** Ours, on the node that runs this; `NODE_FLAGS="--cpu-prof --cpu-prof-dir=/tmp/prof"` profiles it. */
 export async function startHoldfast(root: string, file: string, port: number): Promise<Server> {
   const main = join(import.meta.dirname, '..', 'src', 'main.js')
-  return started(run(process.execPath, [main, 'serve', file], root), port)
+  const flags = process.env.NODE_FLAGS?.split(' ') ?? []
+  return started(run(process.execPath, [...flags, main, 'serve', file], root), port)
 }

@@ -85,7 +85,8 @@ routes: [{ path: /pay, methods: [GET], tier: proven, upstream: u, scopes: [payme
   } else say('Apache + mod_oauth2 is left out: libapache2-mod-oauth2 is not installed')
 
   const samples = new Map<string, Sample[]>()
-  for (let round = 1; round <= ROUNDS; round++) {
+  // Round 0 warms everything up and is not counted.
+  for (let round = 0; round <= ROUNDS; round++) {
     for (const { name, server, signed } of contenders) {
       const origin = `https://localhost:${server.port}`
       const headers = signed ? signRequests(origin, 40_000) : []
@@ -99,7 +100,7 @@ routes: [{ path: /pay, methods: [GET], tier: proven, upstream: u, scopes: [payme
         pid: server.pid,
       }
       const sample = await measure(load)
-      samples.set(name, [...(samples.get(name) ?? []), sample])
+      if (round > 0) samples.set(name, [...(samples.get(name) ?? []), sample])
       say(
         `round ${round}: ${name}: ${sample.cpu.toFixed(0)} us, ${sample.requestsPerSecond.toFixed(0)}/s, p50 ${sample.p50} ms, p99 ${sample.p99} ms, ${sample.unexpected} unexpected`,
       )

@@ -51,6 +51,10 @@ export type Gateway = {
   /** `host:port` of each listener. */
   readonly addresses: readonly string[]
   readonly adminAddress: string
+  /** What new requests are served by. */
+  config(): Config
+  /** Opens the audit file anew, after it was renamed by a log rotation. */
+  reopenAudit(): Promise<void>
   /** Takes another configuration for all requests from now on; connections stay. */
   reload(config: Config): Promise<void>
   /** Says on `/readyz` that the last reload was not taken; null: it was. */
@@ -103,6 +107,8 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   return {
     addresses: edges.map(({ address }) => `${address.address}:${address.port}`),
     adminAddress: admin.address,
+    config: () => running.config,
+    reopenAudit: () => adapters.audit.reopen(),
     reload: async (next) => {
       const previous = running
       running = await assemble(next, adapters)
@@ -144,7 +150,7 @@ async function openAdapters(config: Config, options: GatewayOptions): Promise<Ad
   const { log, worker } = options
   const audit = await openAuditLog({
     file: config.audit.file,
-    refusalsPerSecond: config.audit.refusals_per_second,
+    refusalsPerSecond: Math.ceil(config.audit.refusals_per_second / config.workers),
     instance: `${hostname()}-${randomBytes(6).toString('base64url')}`,
     worker,
     log,

@@ -62,9 +62,12 @@ async function runWorker(file: string, config: Config, io: Io): Promise<number> 
   if (cluster.isWorker) process.send?.({ accepting })
   else logger.info({ ...accepting, workers: 1 }, 'accepting requests')
   process.on('SIGHUP', () => void reload(file, gateway, io))
-  await oneOf(['SIGTERM', 'SIGINT'])
+  // A terminal tells the primary and its workers alike; a worker heeds its primary alone.
+  if (cluster.isWorker) process.on('SIGINT', () => undefined)
+  const signals: NodeJS.Signals[] = cluster.isWorker ? ['SIGTERM'] : ['SIGTERM', 'SIGINT']
+  await oneOf(signals)
   logger.info('draining')
-  for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => process.exit(1))
+  for (const signal of signals) process.once(signal, () => process.exit(1))
   await gateway.drain()
   // A worker's channel to its primary would keep it alive.
   if (cluster.isWorker) process.disconnect()
@@ -73,7 +76,8 @@ async function runWorker(file: string, config: Config, io: Io): Promise<number> 
 }
 
 async function reload(file: string, gateway: Gateway, io: Io): Promise<void> {
-  const { config, problems } = loadConfig(file, io.env)
+  await gateway.reopenAudit()
+  const { config, problems } = loadConfig(file, io.env, gateway.config())
   for (const problem of problems) logger.error(formatProblem(problem))
   if (config === null) {
     gateway.reportReload(`reload: ${problems.length} problem(s) in the configuration; the old one serves on`)

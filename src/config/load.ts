@@ -12,6 +12,7 @@ import { demandEveryOrigin, resolveAdmin, resolveListeners, resolveOrigins } fro
 import type { Loading } from './loading.js'
 import { createMatcher } from './matcher.js'
 import { createFindings, type Problem } from './problems.js'
+import { demandFixed } from './reload.js'
 import { resolveRoutes } from './routes.js'
 import { readIncluded, readRaw, readSections, type Sections } from './sections.js'
 import { type Place, readSource, type Source, under } from './source.js'
@@ -28,10 +29,13 @@ export type Loaded = {
   readonly warnings: readonly Problem[]
 }
 
-/** Loads a file and all it names. Never throws for what is in them. */
-export function loadConfig(file: string, env: Environment): Loaded {
+/**
+ * Loads a file and all it names. Never throws for what is in them. With `running`, what the file changes must be what a reload
+ * can change.
+ */
+export function loadConfig(file: string, env: Environment, running: Config | null = null): Loaded {
   const findings = createFindings(file)
-  const loading: Loading = { findings, env }
+  const loading: Loading = { findings, env, running }
   const source = readSource(file)
   if (typeof source === 'string') findings.problemAt(file, source)
   const config = typeof source === 'string' ? null : load(source, loading)
@@ -103,6 +107,7 @@ function assemble(sections: Sections, sources: readonly Source[], loading: Loadi
     routes: routes.map(({ value }) => value),
     ...createMatcher(routes.map(({ value }) => value)),
   }
+  if (loading.running !== null) demandFixed(loading.running, config, { at, findings: loading.findings })
   warn(config, { main, routes: routes.map(({ place }) => place) }, loading)
   return config
 }

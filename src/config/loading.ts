@@ -1,9 +1,15 @@
 // What every step of loading is given: where findings go, and what it is loaded with.
 
+import type { Config } from './config.js'
 import type { Environment } from './interpolate.js'
 import type { Findings } from './problems.js'
 
-export type Loading = { readonly findings: Findings; readonly env: Environment }
+export type Loading = {
+  readonly findings: Findings
+  readonly env: Environment
+  /** What the gateway runs on, where this is a reload. */
+  readonly running: Config | null
+}
 
 /** Rules between settings: [broken, what is reported where]. */
 export type Rule = readonly [isBroken: boolean, setting: string, sentence: string]

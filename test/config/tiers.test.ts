@@ -28,7 +28,7 @@ report_only_until    | -                  | off       | off       | off       | 
 const NAMES = ['public', 'low_user', 'sensitive_read', 'sensitive_write', 'high_value']
 
 const problems = createFindings('routes.yaml')
-const tiers = resolveTiers(new Map(), { findings: problems, env: {} })
+const tiers = resolveTiers(new Map(), { findings: problems, env: {}, running: null })
 
 function written(value: unknown): string {
   if (value === null) return 'off'
