@@ -16,7 +16,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     src: ['verify', 'config/config'],
     npm: ['jose', 'undici', 'node:crypto', 'node:dns', 'node:net', 'node:fs', 'node:timers/promises'],
   },
-  config: { src: ['verify'], npm: ['yaml', 'zod', 'find-my-way', 'node:fs', 'node:path', 'node:os', 'node:crypto', 'node:tls'] },
+  config: { src: ['verify'], npm: ['yaml', 'zod', 'node:fs', 'node:path', 'node:os', 'node:crypto', 'node:tls', 'node:util'] },
   audit: { src: ['verify'], npm: ['pino', 'node:fs', 'node:path', 'node:util', 'node:timers/promises'] },
   upstream: {
     src: ['verify', 'keys/signing', 'config/config', 'audit/types'],
@@ -30,7 +30,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   client: { src: [], npm: ['fastify', '@fastify/http-proxy', 'jose', 'undici', 'yaml', 'zod', 'node:*'] },
   cli: {
     src: ['config', 'verify', 'client', 'keys/issuers', 'edge/inbound'],
-    npm: ['node:fs', 'node:path', 'node:util', 'node:crypto', 'node:net', '@peculiar/x509'],
+    npm: ['node:fs', 'node:path', 'node:util', 'node:crypto', 'node:net', '@peculiar/x509', 'reflect-metadata'],
   },
   decide: { src: ['verify', 'replay/store'], npm: ['node:crypto'] },
   gateway: {

@@ -1,8 +1,11 @@
 // Docs say what the code does: generated pages are current, every reason has a row, and what the README shows works.
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { generatedPages } from '../scripts/pages.js'
+import { certs } from '../src/cli/certs.js'
+import { loadConfig } from '../src/config/load.js'
 import { REASONS } from '../src/verify/reasons.js'
 
 const ROOT = join(import.meta.dirname, '..', '..')
@@ -29,6 +32,16 @@ t.test('no test names a reason that does not exist', async (t) => {
   for (const { name, text } of tests) {
     for (const [, reason] of text.matchAll(/\breason: '([a-z_]+)'/g)) t.ok(reason && reason in REASONS, `${name}: ${reason}`)
   }
+})
+
+t.test('the ten lines of the README are enough', async (t) => {
+  const [, yaml = ''] = /```yaml\n([\s\S]*?)```/.exec(read('README.md')) ?? []
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-readme-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const silent = { out: () => undefined, err: () => undefined, env: {}, cwd: folder }
+  t.equal(await certs.run(['certs'], silent), 0, 'holdfast certs certs')
+  writeFileSync(join(folder, 'routes.yaml'), yaml)
+  t.same(loadConfig(join(folder, 'routes.yaml'), {}).problems, [])
 })
 
 t.test('links of the README lead somewhere', async (t) => {

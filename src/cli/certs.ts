@@ -58,7 +58,8 @@ export const certs: Command = {
     const texts = await makeFiles(wanted.names)
     mkdirSync(directory, { recursive: true })
     for (const name of FILES) writePrivately(join(directory, name), texts[name])
-    report(relative(io.cwd, directory) || '.', io)
+    const near = relative(io.cwd, directory)
+    report(near.startsWith('..') ? directory : near, io)
     return 0
   },
 }

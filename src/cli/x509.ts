@@ -6,10 +6,9 @@ import { isIP } from 'node:net'
 
 type X509 = typeof import('@peculiar/x509')
 
-/** Loads the library. It asks for a Reflect that keeps metadata of decorators; none of what is used of it has any to keep. */
+/** Loads the library, and first what it keeps metadata of its decorators in. */
 export async function loadX509(): Promise<X509> {
-  const nothing = { getMetadata: () => undefined, getOwnMetadata: () => undefined, defineMetadata: () => undefined }
-  if (!('getMetadata' in Reflect)) Object.assign(Reflect, nothing)
+  await import('reflect-metadata')
   return import('@peculiar/x509')
 }
 

@@ -130,11 +130,11 @@ export function createConnections(limits: () => Pick<Limits, 'connections_per_ad
 /** Names a connection on both layers, because node:tls gives its socket and the one below it separately. */
 const farEndOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
 
-/** Ends our side, and the whole when the client has ended its own or its time is up. */
+/** Ends our side, and, once all of it is sent, the whole: when the client has ended its own side or its time is up. */
 function lingerAndClose(socket: TLSSocket): void {
-  if (socket.destroyed) return
-  if (!socket.writableEnded) socket.end()
-  socket.setTimeout(0)
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS)
-  socket.once('close', () => clearTimeout(timer))
+  if (socket.destroyed || socket.writableEnded) return
+  socket.end(() => {
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS)
+    socket.once('close', () => clearTimeout(timer))
+  })
 }

@@ -290,6 +290,40 @@ t.test('an answer that closes reaches a client that is still sending, without a 
   }
 })
 
+t.test('a closing answer is not cut for a client that reads slowly', async (t) => {
+  const size = 16_000_000
+  const { port, close } = await openTestEdge({
+    handle: ({ response }) =>
+      response.writeHead(200, ['Connection', 'close', 'Content-Length', String(size)]).end(Buffer.alloc(size)),
+  })
+  t.teardown(close)
+  const client = await openRaw(port)
+  client.send(get('/'))
+  await sleep(20)
+  client.socket.pause()
+  await sleep(2500)
+  client.socket.resume()
+  t.equal((await client.response()).body.length, size)
+  t.equal(await client.ended(), '')
+})
+
+t.test('a client that stays after a closing answer is not waited for', async (t) => {
+  const { port, close } = await openTestEdge({
+    handle: ({ response }) => response.writeHead(200, ['Connection', 'close', 'Content-Length', '0']).end(),
+  })
+  t.teardown(close)
+  const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  const client = await openRaw(port, { socket })
+  client.send(get('/'))
+  t.equal((await client.response()).status, 200)
+  const drip = setInterval(() => client.socket.destroyed || client.send('x'), 50)
+  const began = Date.now()
+  await client.ended()
+  await new Promise((resolve) => (client.socket.closed ? resolve(null) : client.socket.once('close', resolve)))
+  clearInterval(drip)
+  t.ok(Date.now() - began < 3000)
+})
+
 t.test('a body that breaks', async (t) => {
   const chunked = `POST /a HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n`
   const broken = `4\r\nabcd\r\nxx\r\n`

@@ -3,11 +3,10 @@ import { KeyObject, webcrypto } from 'node:crypto'
 import { createServer as createHttp, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createHttps } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { loadX509 } from '../../src/cli/x509.js'
 import type { IssuerSource } from '../../src/config/config.js'
 
-// @peculiar/x509 wants a Reflect with metadata of decorators before it loads; none of what is used here has any.
-Object.assign(Reflect, { getMetadata: () => undefined, getOwnMetadata: () => undefined, defineMetadata: () => {} })
-const x509 = await import('@peculiar/x509')
+const x509 = await loadX509()
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void
 

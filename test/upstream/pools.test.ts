@@ -6,22 +6,23 @@ import t, { type Test } from 'tap'
 import { createPools } from '../../src/upstream/pools.js'
 import type { Upstream } from '../../src/verify/types.js'
 import type { Denial } from '../../src/verify/verdict.js'
+import { type Credential, makeCa, makeCertificate } from '../support/certs.js'
 import { call, openFront } from '../support/front.js'
 import { makeRoute, makeUpstream } from '../support/grants.js'
-import { makeAuthority } from '../support/upstream-certs.js'
 
-const authority = makeAuthority('Internal CA')
-const stranger = makeAuthority('Another CA')
-const server = authority.issue('cases', ['127.0.0.1', 'localhost'])
-const otherName = authority.issue('other', ['other.internal'])
-const gateway = authority.issue('gateway', ['gateway.internal'])
+const authority = await makeCa('Internal CA')
+const stranger = await makeCa('Another CA')
+const issue = (ca: Credential, name: string, names: readonly string[]) => makeCertificate({ ca, subject: `CN=${name}`, names })
+const server = await issue(authority, 'cases', ['127.0.0.1', 'localhost'])
+const otherName = await issue(authority, 'other', ['other.internal'])
+const gateway = await issue(authority, 'gateway', ['gateway.internal'])
 
 type Tls = Partial<https.ServerOptions>
 
 /** An upstream behind TLS that says who called it, and under which name. */
 async function withTls(t: Test, options: Tls, change: Partial<Upstream>, host = '127.0.0.1') {
   const secure: { version: string | null; servername: string | false | null }[] = []
-  const upstream = https.createServer({ ...server, ...options }, (request, response) => {
+  const upstream = https.createServer({ cert: server.cert, key: server.key, ...options }, (request, response) => {
     const socket = request.socket as TLSSocket & { servername: string | false | null }
     secure.push({ version: socket.getProtocol(), servername: socket.servername })
     response.end(socket.getPeerCertificate().subject?.CN ?? 'nobody')
@@ -48,12 +49,17 @@ t.test('verifies the upstream, always', async (t) => {
   })
   const rows: [why: string, options: Tls, change: Partial<Upstream>, detail: string][] = [
     ['a CA that the system does not know', {}, {}, 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'],
-    ['a certificate of another CA', {}, { tls: { ca: stranger.ca } }, 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'],
-    ['a certificate for another name', { ...otherName }, { tls: { ca: authority.ca } }, 'ERR_TLS_CERT_ALTNAME_INVALID'],
+    ['a certificate of another CA', {}, { tls: { ca: stranger.cert } }, 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'],
+    [
+      'a certificate for another name',
+      { cert: otherName.cert, key: otherName.key },
+      { tls: { ca: authority.cert } },
+      'ERR_TLS_CERT_ALTNAME_INVALID',
+    ],
     [
       'another name that the client’s Host names',
-      { ...otherName },
-      { tls: { ca: authority.ca }, preserve_host: true },
+      { cert: otherName.cert, key: otherName.key },
+      { tls: { ca: authority.cert }, preserve_host: true },
       'ERR_TLS_CERT_ALTNAME_INVALID',
     ],
   ]
@@ -68,14 +74,14 @@ t.test('verifies the upstream, always', async (t) => {
   }
   t.test('denies upstream_unreachable: TLS 1.1', async (t) => {
     const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
-    const { front } = await withTls(t, old, { tls: { ca: authority.ca } })
+    const { front } = await withTls(t, old, { tls: { ca: authority.cert } })
     t.equal((await call(front.port)).status, 502)
   })
   t.test('denies upstream_unreachable: no TLS there', async (t) => {
     const plain = (await import('node:http')).createServer((_, response) => void response.end('plain')).listen(0, '127.0.0.1')
     await once(plain, 'listening')
     const url = `https://127.0.0.1:${(plain.address() as AddressInfo).port}`
-    const front = await openFront({ route: makeRoute(makeUpstream(url, { tls: { ca: authority.ca } })) })
+    const front = await openFront({ route: makeRoute(makeUpstream(url, { tls: { ca: authority.cert } })) })
     t.teardown(async () => {
       await front.close()
       plain.close()
@@ -86,12 +92,12 @@ t.test('verifies the upstream, always', async (t) => {
 
 t.test('grants what its CA vouches for', async (t) => {
   t.test('by address', async (t) => {
-    const { front, secure } = await withTls(t, {}, { tls: { ca: authority.ca } })
+    const { front, secure } = await withTls(t, {}, { tls: { ca: authority.cert } })
     t.match(await call(front.port), { status: 200, body: 'nobody' })
     t.same(secure, [{ version: 'TLSv1.3', servername: false }])
   })
   t.test('by name, which is the configured one whatever Host says, on one connection', async (t) => {
-    const { front, secure, connections } = await withTls(t, {}, { tls: { ca: authority.ca }, preserve_host: true }, 'localhost')
+    const { front, secure, connections } = await withTls(t, {}, { tls: { ca: authority.cert }, preserve_host: true }, 'localhost')
     for (const host of ['a.example.com', 'b.example.com']) t.equal((await call(front.port, { headers: { host } })).status, 200)
     t.same(
       secure.map(({ servername }) => servername),
@@ -100,17 +106,17 @@ t.test('grants what its CA vouches for', async (t) => {
     t.equal(connections(), 1)
   })
   t.test('with a certificate of ours', async (t) => {
-    const demand = { requestCert: true, rejectUnauthorized: true, ca: authority.ca }
-    const { front } = await withTls(t, demand, { tls: { ca: authority.ca, ...gateway } })
+    const demand = { requestCert: true, rejectUnauthorized: true, ca: authority.cert }
+    const { front } = await withTls(t, demand, { tls: { ca: authority.cert, cert: gateway.cert, key: gateway.key } })
     t.match(await call(front.port), { status: 200, body: 'gateway' })
   })
   t.test('but not without it', async (t) => {
-    const demand = { requestCert: true, rejectUnauthorized: true, ca: authority.ca }
-    const { front } = await withTls(t, demand, { tls: { ca: authority.ca } })
+    const demand = { requestCert: true, rejectUnauthorized: true, ca: authority.cert }
+    const { front } = await withTls(t, demand, { tls: { ca: authority.cert } })
     t.equal((await call(front.port)).status, 502)
   })
   t.test('with TLS 1.2', async (t) => {
-    const { front, secure } = await withTls(t, { maxVersion: 'TLSv1.2' }, { tls: { ca: authority.ca } })
+    const { front, secure } = await withTls(t, { maxVersion: 'TLSv1.2' }, { tls: { ca: authority.cert } })
     t.equal((await call(front.port)).status, 200)
     t.equal(secure[0]?.version, 'TLSv1.2')
   })
