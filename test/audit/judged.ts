@@ -7,6 +7,7 @@ import { readTarget } from '../../src/verify/target.js'
 import type { InboundRequest, Issuer, Refused, Route, RouteMatch } from '../../src/verify/types.js'
 import type { Grant } from '../../src/verify/verdict.js'
 import { type Draft, issuerKey, makeDraft, signProof } from '../support/draft.js'
+import { makeRoute } from '../support/granted.js'
 import { signJwt } from '../support/jwt.js'
 
 const ISSUER: Issuer = {
@@ -42,33 +43,13 @@ const POLICY: Policy = {
   audience: null,
 }
 
-const ROUTE: Route = {
+const ROUTE: Route = makeRoute({
   path: '/tenants/:tenant/cases/:id',
   methods: ['POST'],
   tier: 'sensitive_write',
-  upstream: {
-    name: 'cases',
-    url: new URL('https://cases.internal:8443'),
-    audience: 'cases',
-    tls: {},
-    timeouts: { connect: 2, headers: 30, body: 30 },
-    connections: 64,
-    preserve_host: false,
-    pass_token: false,
-    pass_headers: [],
-    client_cert: false,
-    set_headers: {},
-    case_insensitive: false,
-  },
   policy: POLICY,
-  websocket: false,
-  matrix_params: false,
-  strip_prefix: null,
-  add_prefix: null,
-  origins: ['https://api.example.com'],
-  action: null,
   resource: { type: 'case', id: 'path.id' },
-}
+})
 
 export type Judged = {
   readonly inbound: InboundRequest

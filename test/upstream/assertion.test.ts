@@ -5,8 +5,8 @@ import t from 'tap'
 import { loadSigningKeys } from '../../src/keys/signing.js'
 import { signAssertion } from '../../src/upstream/assertion.js'
 import { deny } from '../../src/verify/verdict.js'
+import { type Change, certificate, makeGrant, makeToken, NOW, ORIGIN, proof } from '../support/granted.js'
 import { sha256 } from '../support/jwt.js'
-import { type Change, certificate, makeGrant, makeToken, NOW, ORIGIN, proof } from './granted.js'
 
 const pem = () =>
   generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()

@@ -5,7 +5,16 @@ import { requestHeaders, responseHeaders } from '../../src/upstream/headers.js'
 import { normalName, RESERVED_HEADERS } from '../../src/verify/reserved-headers.js'
 import type { Upstream } from '../../src/verify/types.js'
 import { Denial } from '../../src/verify/verdict.js'
-import { type Change, certificate, INTERACTION, makeGrant, makeRoute, makeToken, makeUpstream, ORIGIN } from './granted.js'
+import {
+  type Change,
+  certificate,
+  INTERACTION,
+  makeGrant,
+  makeRoute,
+  makeToken,
+  makeUpstream,
+  ORIGIN,
+} from '../support/granted.js'
 
 const own = { assertionHeader: 'Holdfast-Assertion', assertion: 'the.signed.assertion' }
 

@@ -4,7 +4,7 @@ import t from 'tap'
 import { publicLocation, upstreamTarget } from '../../src/upstream/path.js'
 import { readTarget } from '../../src/verify/target.js'
 import type { Route } from '../../src/verify/types.js'
-import { makeRoute, makeUpstream, ORIGIN } from './granted.js'
+import { makeRoute, makeUpstream, ORIGIN } from '../support/granted.js'
 
 const routeTo = (url: string, change: Partial<Route> = {}): Route =>
   makeRoute({ upstream: makeUpstream({ url: new URL(url) }), ...change })

@@ -11,7 +11,7 @@ import type {
   Upstream,
 } from '../../src/verify/types.js'
 import { type Grant, grant } from '../../src/verify/verdict.js'
-import { makeKey } from '../support/jwt.js'
+import { makeKey } from './jwt.js'
 
 export const NOW = 1_800_000_000
 export const ORIGIN = 'https://api.example.com'
