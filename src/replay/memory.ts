@@ -11,6 +11,8 @@ const MOST_ENTRIES = 1_000_000
 const BUCKET: Seconds = 4
 /** Records removed at most for each one that is added, so that no call has to pay for an hour's worth. */
 const SWEEP = 16
+/** A set that outgrows its table is copied in one go; many small ones are never all copied at once. */
+const SHARDS = 64
 
 export type MemoryOptions = { readonly maxEntries?: number }
 
@@ -36,12 +38,14 @@ export function createMemoryStore({ maxEntries = MOST_ENTRIES }: MemoryOptions =
 export type ProofMemory = {
   /** `full` records nothing. */
   add(use: Pick<ProofUse, 'key' | 'until' | 'now'>): 'first' | 'used' | 'full'
+  has(use: Pick<ProofUse, 'key'>): boolean
   size(): number
 }
 
-/** Keys with the time until which they count, and which of them end when: so that removing costs what adding did. */
+/** The keys, and which of them end when: so that removing costs what adding did. */
 export function createProofMemory(maxEntries: number): ProofMemory {
-  const known = new Map<string, Seconds>()
+  const known = Array.from({ length: SHARDS }, () => new Set<string>())
+  let size = 0
   const ending = new Map<number, string[]>()
   let oldest: number | null = null
   let latest: Seconds = 0
@@ -50,7 +54,7 @@ export function createProofMemory(maxEntries: number): ProofMemory {
     for (let budget = SWEEP; budget > 0 && oldest !== null && (oldest + 1) * BUCKET < latest; budget--) {
       const bucket = ending.get(oldest)
       const key = bucket?.pop()
-      if (key !== undefined) known.delete(key)
+      if (key !== undefined && shardOf(known, key).delete(key)) size--
       if (bucket !== undefined && bucket.length > 0) continue
       ending.delete(oldest)
       // Long silences leave no buckets behind, so this is not a walk through them.
@@ -64,9 +68,11 @@ export function createProofMemory(maxEntries: number): ProofMemory {
       latest = Math.max(latest, now)
       sweep()
       const short = shortKey(key)
-      if (known.has(short)) return 'used'
-      if (known.size >= maxEntries) return 'full'
-      known.set(short, until)
+      const shard = shardOf(known, short)
+      if (shard.has(short)) return 'used'
+      if (size >= maxEntries) return 'full'
+      shard.add(short)
+      size++
       const end = Math.floor(Math.max(until, now) / BUCKET)
       const bucket = ending.get(end)
       if (bucket === undefined) ending.set(end, [short])
@@ -74,9 +80,16 @@ export function createProofMemory(maxEntries: number): ProofMemory {
       oldest = oldest === null ? end : Math.min(oldest, end)
       return 'first'
     },
-    size: () => known.size,
+    has({ key }) {
+      const short = shortKey(key)
+      return shardOf(known, short).has(short)
+    },
+    size: () => size,
   }
 }
+
+const shardOf = (shards: readonly Set<string>[], key: string): Set<string> =>
+  shards[key.charCodeAt(0) % SHARDS] ?? (shards[0] as Set<string>)
 
 /** The same 16 bytes as one character each: half the memory, and a string of its own that keeps no longer one alive. */
 const shortKey = (key: string): string => Buffer.from(key, 'base64url').toString('latin1')

@@ -3,68 +3,115 @@
 
 import { Cluster, Redis } from 'ioredis'
 import type { RedisSettings } from '../config/config.js'
+import type { Seconds } from '../verify/scalars.js'
 
 export type RedisConnection = Redis | Cluster
+
+/** For what is sent one command at a time; left out: nothing is waited for or bundled. */
+export type CommandOptions = { readonly commandTimeout?: number; readonly enableAutoPipelining?: boolean }
+
+const SENTINEL_PORT = 26379
+const REDIS_PORT = 6379
 
 /** Milliseconds between attempts to connect: quick at first, never more than a second apart. */
 const retryDelay = (attempt: number): number => Math.min(50 * 2 ** Math.min(attempt, 5), 1000)
 
 /** Connects in the background and for ever. Errors are the connection's own state; whoever sends a command sees it fail. */
-export function connectRedis(settings: RedisSettings): RedisConnection {
-  const connection = open(settings)
+export function connectRedis(settings: RedisSettings, commands: CommandOptions = {}): RedisConnection {
+  const connection = open(settings, commands)
   connection.on('error', () => undefined)
   return connection
 }
 
-function open(settings: RedisSettings): RedisConnection {
-  const { url, sentinels, primary, cluster } = settings
-  const options = optionsOf(settings)
+function open(settings: RedisSettings, commands: CommandOptions): RedisConnection {
+  const { sentinels, primary, cluster } = settings
+  const options = { ...optionsOf(settings), ...commands }
   if (cluster.length > 0) {
-    const clusterOptions = { enableOfflineQueue: false, clusterRetryStrategy: retryDelay }
-    const { enableOfflineQueue: _, retryStrategy: __, ...redisOptions } = options
-    return new Cluster(cluster.map(addressOf), { ...clusterOptions, redisOptions })
+    const { enableOfflineQueue, retryStrategy, reconnectOnError: _, enableAutoPipelining = false, ...redisOptions } = options
+    return new Cluster(
+      cluster.map((url) => addressOf(url, REDIS_PORT)),
+      {
+        enableOfflineQueue,
+        enableAutoPipelining,
+        clusterRetryStrategy: retryStrategy,
+        // Each of these sends a command again that may have been carried out.
+        retryDelayOnFailover: 0,
+        retryDelayOnClusterDown: 0,
+        redisOptions: { ...credentialsOf(cluster[0]), ...redisOptions },
+      },
+    )
   }
-  if (sentinels.length === 0) return new Redis({ ...options, ...addressOf(url ?? '') })
-  return new Redis({ ...options, sentinels: sentinels.map(addressOf), name: primary ?? '' })
+  if (sentinels.length > 0) return new Redis({ ...options, ...sentinelsOf(settings), name: primary ?? '' })
+  const url = settings.url ?? ''
+  return new Redis({ ...addressOf(url, REDIS_PORT), ...databaseOf(url), ...credentialsOf(url), ...options })
 }
 
 function optionsOf(settings: RedisSettings) {
-  const { tls, username, password, timeout } = settings
-  const isTls = tls !== null || settings.url?.startsWith('rediss:') === true
+  const { username, password, timeout } = settings
   return {
     // A SET that waits in a queue, or is sent again, is a proof that was used twice or not at all.
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    enableAutoPipelining: true,
-    connectTimeout: Math.max(1000, timeout * 1000),
+    connectTimeout: patience(timeout),
+    // A host that vanished says nothing at all: without this the old connection would be waited for until TCP gives up.
+    socketTimeout: patience(timeout),
+    disconnectTimeout: 200,
+    maxLoadingRetryTime: 500,
     retryStrategy: retryDelay,
     // A primary that became a replica: ask again who the primary is.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
     ...(username === null ? {} : { username }),
     ...(password === null ? {} : { password }),
-    ...(isTls ? { tls: tlsOf(tls) } : {}),
+    ...tlsOf(settings),
   }
 }
 
-/** The server's certificate is always verified; PEM text. */
-function tlsOf(tls: RedisSettings['tls']) {
+/** How long a silent connection is kept (milliseconds). */
+const patience = (timeout: Seconds): number => Math.max(1000, timeout * 2000)
+
+function sentinelsOf({ sentinels, timeout, ...settings }: RedisSettings) {
+  const { username, password } = credentialsOf(sentinels[0])
+  const { tls } = tlsOf({ ...settings, sentinels, timeout })
+  return {
+    sentinels: sentinels.map((url) => addressOf(url, SENTINEL_PORT)),
+    sentinelCommandTimeout: patience(timeout),
+    ...(username === undefined ? {} : { sentinelUsername: username }),
+    ...(password === undefined ? {} : { sentinelPassword: password }),
+    // Without `enableTLSForSentinelMode` ioredis would speak plain TCP to the primary, whatever `tls` says.
+    ...(tls === undefined ? {} : { sentinelTLS: tls, enableTLSForSentinelMode: true }),
+  }
+}
+
+/** With `rediss://`: the server's certificate is always verified; PEM text. */
+function tlsOf({ tls, url, sentinels, cluster }: RedisSettings) {
+  const isTls = [url, ...sentinels, ...cluster].some((one) => one?.startsWith('rediss:'))
+  if (!isTls) return {}
   const { ca = null, cert = null, key = null } = tls ?? {}
   return {
-    rejectUnauthorized: true,
-    ...(ca === null ? {} : { ca }),
-    ...(cert === null ? {} : { cert }),
-    ...(key === null ? {} : { key }),
+    tls: {
+      rejectUnauthorized: true,
+      ...(ca === null ? {} : { ca }),
+      ...(cert === null ? {} : { cert }),
+      ...(key === null ? {} : { key }),
+    },
   }
 }
 
-function addressOf(url: string) {
-  const { hostname, port, pathname, username, password } = new URL(url)
-  const db = Number(pathname.slice(1))
+function addressOf(url: string, defaultPort: number) {
+  const { hostname, port } = new URL(url)
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || defaultPort) }
+}
+
+function databaseOf(url: string) {
+  const db = Number(new URL(url).pathname.slice(1))
+  return Number.isInteger(db) && db > 0 ? { db } : {}
+}
+
+function credentialsOf(url = ''): { readonly username?: string; readonly password?: string } {
+  if (url === '') return {}
+  const { username, password } = new URL(url)
   return {
-    host: hostname.replace(/^\[|\]$/g, ''),
-    port: Number(port || 6379),
-    ...(Number.isInteger(db) && db > 0 ? { db } : {}),
     ...(username === '' ? {} : { username: decodeURIComponent(username) }),
     ...(password === '' ? {} : { password: decodeURIComponent(password) }),
   }

@@ -1,66 +1,112 @@
 // Is this still the store that remembers what we told it? Redis restarts empty, a replica is promoted, someone flushes it: then nobody
-// knows which proofs were used, and those made before that moment must not be accepted (contract §9). Also: may it evict, can it
-// be written. Asks; does not decide what follows.
+// knows which proofs were used, and those made before that moment must not be accepted (contract §9). Also: can it be written, may
+// it evict. Asks; does not decide what follows.
 
 import { randomBytes } from 'node:crypto'
 import { Cluster } from 'ioredis'
+import { sha256 } from '../verify/hashes.js'
 import type { Seconds } from '../verify/scalars.js'
 import type { RedisConnection } from './redis-connection.js'
 
-export type Sight = {
-  /** Changes when the store is another one, or has lost its memory. */
-  readonly identity: string
-  /** Proofs dated up to then may be unknown to it though they were used; as told by the process that noticed. */
-  readonly floor: Seconds
-  /** Why it must not be relied on although it answers; null: it may. */
-  readonly problem: string | null
+export type StoreIdentity = {
+  /** Proofs dated before this may have been used without the store knowing. */
+  floor(): Seconds
+  /** Why its memory is not to be relied on although it answers; null: it is. */
+  distrust(): string | null
+  /** What must be answered when this key is read: else the store has been emptied. Null where there is no such key. */
+  epoch(): Epoch | null
+  /** It was found to be emptied. */
+  lost(): void
+  /** Looks at it: what keeps it from recording; null: nothing. Rejects when it does not answer. */
+  look(): Promise<string | null>
 }
 
-/** Our own record in the store: if it is gone, so are the others. `<random>:<floor>`. */
-const epochKey = (prefix: string): string => `${prefix}epoch`
+type Epoch = { readonly key: string; readonly value: string }
 
-/** Looks at the store. `floor` is what to write down where there is no epoch yet. Rejects when it does not answer. */
-export async function lookAtRedis(redis: RedisConnection, prefix: string, floor: Seconds): Promise<Sight> {
-  const info = parseInfo(await readInfo(redis))
-  const problem = problemOf(info)
-  if (problem === null) await redis.set(epochKey(prefix), `${randomBytes(12).toString('base64url')}:${floor}`, 'NX')
-  const epoch = (await redis.get(epochKey(prefix))) ?? ''
-  const told = Number(epoch.split(':')[1])
-  return {
-    identity: `${values(info, 'run_id')} ${values(info, 'master_replid')} ${epoch}`,
-    floor: Number.isFinite(told) ? told : 0,
-    problem,
+export type IdentityOptions = {
+  readonly redis: RedisConnection
+  readonly prefix: string
+  readonly clock: () => Seconds
+  readonly clockSkew: Seconds
+  /** Replicas that must have each record, and how long they may take (milliseconds). */
+  readonly wait: number
+  readonly waitMs: number
+  readonly log: (message: string) => void
+}
+
+/**
+ * Our own record in the store says since when it remembers: `<floor>:<random>`, without expiry, one for each server it may be
+ * (run id and replication id), so that every process reads the same and all agree on who was first to write it.
+ */
+export function identifyStore({ redis, prefix, clock, clockSkew, wait, waitMs, log }: IdentityOptions): StoreIdentity {
+  let seen: (Epoch & { readonly evicted: number }) | null = null
+  let distrust: string | null = null
+  let floor: Seconds = 0
+
+  const endOfDoubt = (): Seconds => Math.floor(clock() + clockSkew) + 1
+  const lost = (): void => {
+    const before = floor
+    floor = Math.max(floor, endOfDoubt())
+    // A recorder and the next look may both find out.
+    if (floor - before <= clockSkew / 2) return
+    log('replay store: it is another one or lost its memory; proofs made before now are not accepted')
   }
+  /**
+   * At first sight of an empty store nobody is known to have used a proof that is dated ahead, so there is no skew: a new
+   * deployment takes requests at once. Whole seconds, as `iat` has them: what is dated in this second is new.
+   */
+  const newFloor = (): Seconds => (seen === null ? Math.floor(clock()) : endOfDoubt())
+
+  async function look(): Promise<string | null> {
+    const [unwritable, info] = await Promise.all([tryToWrite(redis, { key: `${prefix}probe`, wait, waitMs }), readInfo(redis)])
+    const of = (name: string): readonly string[] => info.get(name) ?? []
+    if (of('role').some((role) => role !== 'master')) return 'it is a replica and cannot be written'
+    if (unwritable !== null) return unwritable
+    const evicting = of('maxmemory_policy').find((policy) => policy !== 'noeviction')
+    distrust = evicting === undefined ? null : `it may evict records (${evicting}): set maxmemory-policy noeviction`
+
+    const server = sha256([...of('run_id'), ...of('master_replid')].sort().join(' ')).slice(0, 22)
+    const key = `${prefix}epoch:${server}`
+    await redis.set(key, `${newFloor()}:${randomBytes(12).toString('base64url')}`, 'NX')
+    const value = (await redis.get(key)) ?? ''
+    const evicted = of('evicted_keys').reduce((sum, count) => sum + Number(count), 0)
+    if (seen !== null && (seen.key !== key || seen.value !== value || seen.evicted < evicted)) lost()
+    // Another process wrote it, by its own clock.
+    const told = Number.parseInt(value, 10)
+    floor = Math.max(floor, Number.isNaN(told) ? endOfDoubt() : Math.min(told, endOfDoubt()))
+    seen = { key, value, evicted }
+    return null
+  }
+
+  // In a cluster the key is on one node of many, so it says nothing of the others.
+  return { floor: () => floor, distrust: () => distrust, epoch: () => (redis.isCluster ? null : seen), lost, look }
 }
 
-/** Writes down that memory was lost, so that processes which start later know it too. */
-export async function raiseFloor(redis: RedisConnection, prefix: string, floor: Seconds): Promise<void> {
-  await redis.set(epochKey(prefix), `${randomBytes(12).toString('base64url')}:${floor}`)
+type Write = { readonly key: string; readonly wait: number; readonly waitMs: number }
+
+/** Writes, and waits for replicas where they are demanded: PING would also answer when it is full or read-only. */
+async function tryToWrite(redis: RedisConnection, { key, wait, waitMs }: Write): Promise<string | null> {
+  const commands = redis.pipeline().set(key, '1', 'PX', 1000)
+  if (wait > 0) commands.wait(wait, waitMs)
+  const [set, replicas] = (await commands.exec()) ?? []
+  for (const [error] of [set ?? [null], replicas ?? [null]]) if (error) throw error
+  return wait > 0 && Number(replicas?.[1]) < wait ? 'too few replicas have its records' : null
 }
 
-const readInfo = async (redis: RedisConnection): Promise<string> =>
-  redis instanceof Cluster ? (await Promise.all(redis.nodes('master').map((node) => node.info()))).join('\n') : redis.info()
-
-/** Of a cluster each node says its own. */
+/** Name -> values; of a cluster each node says its own. */
 type Info = ReadonlyMap<string, readonly string[]>
 
-function parseInfo(text: string): Info {
+async function readInfo(redis: RedisConnection): Promise<Info> {
+  const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis]
+  const texts = await Promise.all(nodes.map((node) => node.info()))
   const info = new Map<string, string[]>()
-  for (const line of text.split(/\r?\n/)) {
+  for (const line of texts.join('\n').split(/\r?\n/)) {
     const colon = line.indexOf(':')
     if (colon <= 0) continue
     const name = line.slice(0, colon)
-    info.set(name, [...(info.get(name) ?? []), line.slice(colon + 1)])
+    const values = info.get(name)
+    if (values === undefined) info.set(name, [line.slice(colon + 1)])
+    else values.push(line.slice(colon + 1))
   }
   return info
-}
-
-const values = (info: Info, name: string): string => [...(info.get(name) ?? [])].sort().join(',')
-
-function problemOf(info: Info): string | null {
-  const policies = info.get('maxmemory_policy') ?? []
-  const evicting = policies.find((policy) => policy !== 'noeviction')
-  if (evicting !== undefined) return `it may evict records (maxmemory-policy ${evicting}); set maxmemory-policy noeviction`
-  const isReplica = (info.get('role') ?? []).some((role) => role !== 'master')
-  return isReplica ? 'it is a replica and cannot be written' : null
 }

@@ -44,4 +44,13 @@ export async function keepsItsPromises(t: Test, store: ReplayStore): Promise<voi
     t.equal(await store.firstUse(newUse({ now: now + 1 })), 'first', 'made good')
     t.equal(store.degraded(), null)
   })
+
+  await t.test('goes on locally while the clock is behind', async (t) => {
+    const now = seconds()
+    await store.firstUse(newUse({ now: now + 2, until: now + 60 }))
+    const use = newUse({ now: now - 30, outage: 'local' })
+    t.equal(await store.firstUse(use), 'first')
+    t.equal(await store.firstUse(use), 'used')
+    await store.firstUse(newUse({ now: now + 2, until: now + 60 }))
+  })
 }

@@ -1,7 +1,7 @@
 // A real redis-server on loopback, without persistence, that a test can stop, freeze and start anew.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -23,10 +23,12 @@ export type RunningRedis = {
   stop(): Promise<void>
 }
 
+export type RedisOptions = { readonly settings?: readonly string[]; readonly password?: string }
+
 /** scripts/prepare.mjs puts one here where none is on PATH. */
 const UNPACKED = join(import.meta.dirname, '..', '..', '..', 'node_modules', '.cache', 'holdfast', 'redis-server')
 
-const freePort = (): Promise<number> =>
+export const freePort = (): Promise<number> =>
   new Promise((resolve) => {
     const server = createServer().listen(0, '127.0.0.1', () => {
       const address = server.address()
@@ -34,18 +36,33 @@ const freePort = (): Promise<number> =>
     })
   })
 
-export async function startRedis(): Promise<RunningRedis> {
+/** `settings`: further ones of redis-server, such as `--requirepass`; `password`: what `call` then needs. */
+export async function startRedis({ settings = [], password }: RedisOptions = {}): Promise<RunningRedis> {
   const port = await freePort()
   const url = `redis://127.0.0.1:${port}`
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-redis-'))
   let child: ChildProcess | null = null
 
   const start = async (): Promise<void> => {
-    const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder]
+    const args = [
+      '--port',
+      String(port),
+      '--bind',
+      '127.0.0.1',
+      '--save',
+      '',
+      '--appendonly',
+      'no',
+      '--dir',
+      folder,
+      '--repl-diskless-sync-delay',
+      '0',
+      ...settings,
+    ]
     child = spawn(existsSync(UNPACKED) ? UNPACKED : 'redis-server', args, { stdio: 'ignore' })
     child.on('error', () => undefined)
     for (let i = 0; i < 100; i++) {
-      if (await answers(url)) return
+      if (await answers(url, password)) return
       await sleep(30)
     }
     throw new Error('redis-server does not start: node scripts/prepare.mjs --redis installs it')
@@ -69,7 +86,7 @@ export async function startRedis(): Promise<RunningRedis> {
     pause: () => void child?.kill('SIGSTOP'),
     resume: () => void child?.kill('SIGCONT'),
     call: async (name, ...args) => {
-      const client = new Redis(url, { lazyConnect: true })
+      const client = new Redis(url, { lazyConnect: true, ...(password === undefined ? {} : { password }) })
       client.on('error', () => undefined)
       try {
         return await client.call(name, ...args)
@@ -85,8 +102,9 @@ export async function startRedis(): Promise<RunningRedis> {
   }
 }
 
-async function answers(url: string): Promise<boolean> {
-  const client = new Redis(url, { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 })
+async function answers(url: string, password?: string): Promise<boolean> {
+  const quick = { lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 }
+  const client = new Redis(url, { ...quick, ...(password === undefined ? {} : { password }) })
   client.on('error', () => undefined)
   try {
     await client.connect()
@@ -95,5 +113,36 @@ async function answers(url: string): Promise<boolean> {
     return false
   } finally {
     client.disconnect()
+  }
+}
+
+/** A Sentinel of its own that watches the primary `holdfast` and replaces it after half a second of silence. */
+export async function startSentinel(primaryPort: number): Promise<{ readonly url: string; stop(): Promise<void> }> {
+  const port = await freePort()
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-sentinel-'))
+  const file = join(folder, 'sentinel.conf')
+  const lines = [
+    `port ${port}`,
+    'bind 127.0.0.1',
+    `dir ${folder}`,
+    `sentinel monitor holdfast 127.0.0.1 ${primaryPort} 1`,
+    'sentinel down-after-milliseconds holdfast 500',
+    'sentinel failover-timeout holdfast 3000',
+  ]
+  writeFileSync(file, lines.join('\n'))
+  const child = spawn(existsSync(UNPACKED) ? UNPACKED : 'redis-server', [file, '--sentinel'], { stdio: 'ignore' })
+  const atExit = () => void child.kill('SIGKILL')
+  process.once('exit', atExit)
+  const url = `redis://127.0.0.1:${port}`
+  for (let i = 0; i < 100 && !(await answers(url)); i++) await sleep(30)
+  return {
+    url,
+    stop: async () => {
+      process.off('exit', atExit)
+      const exit = once(child, 'exit')
+      child.kill('SIGKILL')
+      await exit
+      rmSync(folder, { recursive: true, force: true })
+    },
   }
 }

@@ -1,0 +1,162 @@
+// Is Redis there? A breaker: after the first time-out nobody asks it again until it was looked at and found well (contract §9).
+// Does not know what Redis is used for, nor what makes it well: that is `look`.
+
+import type { RedisConnection } from './redis-connection.js'
+
+/** How often it is looked at while it is well, and how quickly again when it is not (milliseconds). */
+const LOOK = 1000
+const SOONEST = 50
+const LATEST = 1000
+/** Looks that fail in a row before the connection is made anew: a name may stand for another host by now. */
+const ENOUGH = 4
+
+export const NOT_YET = 'it has not answered yet'
+export const TOO_LATE = 'it does not answer in time'
+
+export type RedisLink = {
+  /** What is wrong, in a few words; null: it may be asked. */
+  problem(): string | null
+  /** Nobody asks from now on, until it was looked at again and found well. */
+  trip(problem: string): void
+  /** Resolves when it was looked at for the first time. */
+  readonly looked: Promise<void>
+  close(): void
+}
+
+export type LinkOptions = {
+  readonly redis: RedisConnection
+  /** How long an answer may take (milliseconds). */
+  readonly timeout: number
+  /** What is wrong with it; null: nothing. Rejects with what Redis or the network said. */
+  readonly look: () => Promise<string | null>
+  /** Called when `problem` may have changed. */
+  readonly changed: () => void
+}
+
+/** Watches a connection from now on. Each new connection is looked at before anything else is asked on it. */
+export function watchRedis({ redis, timeout, look, changed }: LinkOptions): RedisLink {
+  let problem: string | null = NOT_YET
+  let failures = 0
+  let looking = false
+  let closed = false
+  let timer: NodeJS.Timeout | undefined
+  let connection = 0
+  let networkError: string | null = null
+  const { promise: looked, resolve: hasLooked } = first()
+
+  const turn = (next: string | null): void => {
+    problem = next
+    changed()
+  }
+  const lookAgain = (ms: number): void => {
+    clearTimeout(timer)
+    if (!closed) timer = setTimeout(() => void lookNow(), ms).unref()
+  }
+
+  /** One look at a time. One that hangs ends when its connection does, or when Redis thaws: then it was too late all the same. */
+  async function lookNow(): Promise<void> {
+    if (looking || closed || redis.status !== 'ready') return
+    looking = true
+    const on = connection
+    let late = false
+    const stop = whenTimeIsUp(timeout, () => {
+      late = true
+      if (problem === null || problem === NOT_YET) turn(TOO_LATE)
+    })
+    const found = await look().catch(phrase)
+    stop()
+    looking = false
+    if (closed) return
+    // What was found out on a connection that is gone says nothing of the one that is there now.
+    if (on !== connection) return lookAgain(0)
+    const next = late ? TOO_LATE : found
+    failures = next === null ? 0 : failures + 1
+    turn(next)
+    hasLooked()
+    if (failures > 0 && failures % ENOUGH === 0) reconnect(redis)
+    lookAgain(next === null ? LOOK : Math.min(SOONEST * 2 ** failures, LATEST))
+  }
+
+  redis.on('ready', () => {
+    connection++
+    networkError = null
+    lookAgain(0)
+  })
+  redis.on('error', (error: Error) => {
+    networkError = phrase(error)
+  })
+  redis.on('close', () => {
+    connection++
+    if (closed || (problem !== null && networkError === null)) return
+    turn(networkError ?? 'the connection is lost')
+    hasLooked()
+  })
+  // It gives up on what it takes for a mistake of ours; it may be one of the network's.
+  redis.on('end', () => {
+    if (!closed) timer = setTimeout(() => void redis.connect().catch(() => undefined), LATEST).unref()
+  })
+
+  return {
+    problem: () => problem,
+    looked,
+    trip(next) {
+      if (closed || problem !== null) return
+      turn(next)
+      lookAgain(SOONEST)
+    },
+    close() {
+      closed = true
+      clearTimeout(timer)
+      problem = 'closed'
+      redis.disconnect()
+    },
+  }
+}
+
+function first() {
+  let resolve: () => void = () => undefined
+  const promise = new Promise<void>((done) => {
+    resolve = done
+  })
+  return { promise, resolve }
+}
+
+/** A cluster finds its nodes itself. */
+function reconnect(redis: RedisConnection): void {
+  if (!redis.isCluster) redis.disconnect(true)
+}
+
+/**
+ * Calls back after so many milliseconds, once what had arrived by then was read: when the event loop stood still, timers come
+ * before the answers that are waiting. Returns what stops it.
+ */
+export function whenTimeIsUp(ms: number, callback: () => void): () => void {
+  let immediate: NodeJS.Immediate | undefined
+  const timer = setTimeout(() => {
+    immediate = setImmediate(callback)
+  }, ms)
+  return () => {
+    clearTimeout(timer)
+    clearImmediate(immediate)
+  }
+}
+
+const SAID: Readonly<Record<string, string>> = {
+  READONLY: 'it is a replica and cannot be written',
+  OOM: 'it is full',
+  MISCONF: 'it cannot write to its disk and refuses to record',
+  NOREPLICAS: 'it has too few replicas and refuses to record',
+  LOADING: 'it is loading',
+  NOAUTH: 'it does not accept our credentials',
+  WRONGPASS: 'it does not accept our credentials',
+  NOPERM: 'its ACL does not allow what is needed: SET, GET, INFO, WAIT and EVALSHA on our keys',
+}
+
+/** What an error says in words of ours. Never its own text, which may hold arguments, addresses or a password. */
+export function phrase(error: unknown): string {
+  if (!(error instanceof Error)) return 'it does not answer'
+  const said = error.message.split(' ', 1)[0] ?? ''
+  if (Object.hasOwn(SAID, said)) return SAID[said] ?? ''
+  if ('code' in error && typeof error.code === 'string') return `the connection fails (${error.code})`
+  return /^[A-Z]{3,20}$/.test(said) ? `it refuses (${said})` : 'it does not answer'
+}

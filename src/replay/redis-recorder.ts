@@ -1,0 +1,79 @@
+// Records used proofs: one SET NX PX each, all that arrive together in one round trip. No retry, because a lost answer would then look
+// like a replay. Behind them goes the question whether the store is still the one we know: had it been emptied before, that
+// would be seen here, and not seconds later.
+
+import type { RedisConnection } from './redis-connection.js'
+import type { StoreIdentity } from './redis-identity.js'
+import { phrase, type RedisLink, TOO_LATE, whenTimeIsUp } from './redis-link.js'
+
+/** Records a key for so many milliseconds; `unavailable` after the time-out at the latest. Never rejects. */
+export type Recorder = (key: string, ms: number) => Promise<Recorded>
+export type Recorded = 'first' | 'used' | 'unavailable'
+
+export type RecorderOptions = {
+  readonly redis: RedisConnection
+  readonly link: RedisLink
+  readonly identity: StoreIdentity
+  /** How long an answer may take (milliseconds). */
+  readonly timeout: number
+  /** Replicas that must have each record, and how long they may take (milliseconds). */
+  readonly wait: number
+  readonly waitMs: number
+}
+
+type Waiting = { readonly key: string; readonly ms: number; readonly settle: (answer: Recorded) => void }
+type Reply = readonly [error: Error | null, result: unknown]
+
+export function createRecorder(options: RecorderOptions): Recorder {
+  let waiting: Waiting[] = []
+  const flush = (): void => {
+    const batch = waiting
+    waiting = []
+    // The nodes of a cluster each have keys of their own, so there each record goes by itself.
+    if (options.redis.isCluster) for (const one of batch) void send([one], options)
+    else void send(batch, options)
+  }
+  return (key, ms) =>
+    new Promise((settle) => {
+      waiting.push({ key, ms, settle })
+      // Once all that has arrived by now was read.
+      if (waiting.length === 1) setImmediate(flush)
+    })
+}
+
+async function send(batch: readonly Waiting[], options: RecorderOptions): Promise<void> {
+  const { redis, link, identity, timeout, wait, waitMs } = options
+  const settle = (answer: (index: number) => Recorded): void => batch.forEach((one, index) => void one.settle(answer(index)))
+  if (link.problem() !== null) return settle(() => 'unavailable')
+  const stop = whenTimeIsUp(timeout, () => {
+    link.trip(TOO_LATE)
+    settle(() => 'unavailable')
+  })
+  const commands = redis.pipeline()
+  for (const { key, ms } of batch) commands.set(key, '1', 'PX', ms, 'NX')
+  // One for all: it counts the replicas that have everything before it.
+  if (wait > 0) commands.wait(wait, waitMs)
+  const epoch = identity.epoch()
+  if (epoch !== null) commands.get(epoch.key)
+  const replies: readonly Reply[] = await commands.exec().then(
+    (all) => all ?? [],
+    (error: Error) => batch.map((): Reply => [error, null]),
+  )
+  stop()
+
+  const replicas = wait > 0 ? replies[batch.length] : undefined
+  const isCopied = wait === 0 || Number(replicas?.[1]) >= wait
+  if (!isCopied) link.trip(replicas?.[0] ? phrase(replicas[0]) : 'too few replicas have its records')
+  const [epochError, found] = replies[batch.length + (wait > 0 ? 1 : 0)] ?? []
+  if (epoch !== null && !epochError && found !== epoch.value) {
+    identity.lost()
+    link.trip('it lost its memory')
+  }
+  const isKnown = epoch === null || found === epoch.value
+  settle((index) => {
+    const [error, answer] = replies[index] ?? [null, undefined]
+    if (error) link.trip(phrase(error))
+    else if (answer === null) return 'used'
+    return answer === 'OK' && isCopied && isKnown ? 'first' : 'unavailable'
+  })
+}
