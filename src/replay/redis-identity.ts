@@ -52,10 +52,10 @@ export function identifyStore({ redis, prefix, clock, clockSkew, wait, waitMs, l
     log('replay store: it is another one or lost its memory; proofs made before now are not accepted')
   }
   /**
-   * At first sight of an empty store nobody is known to have used a proof that is dated ahead, so there is no skew: a new
-   * deployment takes requests at once. Whole seconds, as `iat` has them: what is dated in this second is new.
+   * At first sight of an empty store there is nothing to doubt: it is a new deployment, whose clients may send proofs that are a
+   * minute old. What is lost with that: a replay after all processes and the store went down in the same minute.
    */
-  const newFloor = (): Seconds => (seen === null ? Math.floor(clock()) : endOfDoubt())
+  const newFloor = (): Seconds => (seen === null ? 0 : endOfDoubt())
 
   async function look(): Promise<string | null> {
     const [unwritable, info] = await Promise.all([tryToWrite(redis, { key: `${prefix}probe`, wait, waitMs }), readInfo(redis)])
