@@ -1,7 +1,6 @@
 // Makes a fresh clone ready: dependencies, compiled code and, with --redis, a real redis-server. Quiet and quick when all is there.
 // Plain JavaScript without dependencies, because it runs before there are any.
 import { spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -24,20 +23,32 @@ function run(command, args, options = {}) {
 /** The same, silent. */
 const quietly = (command, args, options) => run(command, args, { stdio: 'ignore', ...options })
 
+/** Is every package of the lock file there, in its version? Optional ones are other platforms'. */
+function areDependenciesInstalled() {
+  const file = join(ROOT, 'node_modules', '.package-lock.json')
+  if (!existsSync(file)) return false
+  const packagesOf = (path) => JSON.parse(readFileSync(path, 'utf8')).packages
+  const installed = packagesOf(file)
+  return Object.entries(packagesOf(join(ROOT, 'package-lock.json'))).every(
+    ([path, { version, optional }]) => path === '' || optional || installed[path]?.version === version,
+  )
+}
+
 function installDependencies() {
-  const lock = createHash('sha256')
-    .update(readFileSync(join(ROOT, 'package-lock.json')))
-    .digest('hex')
-  const stamp = join(CACHE, 'installed')
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return
+  if (areDependenciesInstalled()) return
   say('installing dependencies (npm ci)')
-  if (!run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']))
-    fail('npm ci failed, see above; is the npm registry reachable?')
-  // tap's plugins are compiled in once: ours leave its TypeScript plugin out, because tests are compiled before they run.
+  if (!run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'])) fail('npm ci failed, see above')
+}
+
+/** tap compiles its plugins in once; left to itself it would do so in the first run of the tests, and that run fails. */
+function buildTestRunner() {
+  const stamp = join(CACHE, 'tap-built-for')
+  const settings = readFileSync(join(ROOT, '.taprc'), 'utf8')
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === settings) return
   if (!quietly(process.execPath, [join(ROOT, 'node_modules/tap/dist/esm/run.mjs'), 'build']))
     fail('the test runner could not be set up: try npx tap build')
   mkdirSync(CACHE, { recursive: true })
-  writeFileSync(stamp, lock)
+  writeFileSync(stamp, settings)
 }
 
 function compile() {
@@ -56,42 +67,51 @@ const REDIS = join(CACHE, 'redis-server')
 
 function findRedis() {
   if (onPath('redis-server') !== undefined || existsSync(REDIS)) return
-  say('installing redis-server, which the tests run against')
   if (onPath('apt-get') === undefined)
     fail('redis-server was not found: install it (brew install redis, dnf install redis, ...) and try again')
-  if (!(installAsRoot() && onPath('redis-server')) && !unpackRedis()) {
+  say('installing redis-server, which the tests run against')
+  const attempt = () => installRedis() || unpackRedis()
+  // The lists of packages may be missing, or older than what is served.
+  if (!attempt() && !(aptGet('update') && attempt()))
     fail('redis-server could not be installed: install the package redis-server yourself and try again')
-  }
 }
 
-function installAsRoot() {
-  const prefix =
-    process.getuid?.() === 0 ? [] : onPath('sudo') !== undefined && quietly('sudo', ['-n', 'true']) ? ['sudo', '-n'] : null
-  if (prefix === null) return false
-  // A policy that forbids starting services, for this installation alone: the tests start servers of their own.
-  const apt = [...prefix, 'env', 'DEBIAN_FRONTEND=noninteractive', 'RUNLEVEL=1', 'apt-get', '-qq', '-y', '-o', 'Dpkg::Use-Pty=0']
-  const [command, ...args] = apt
-  const install = () => quietly(command, [...args, '--no-install-recommends', 'install', 'redis-server'])
-  return install() || (quietly(command, [...args, 'update']) && install())
+/** False where nobody lets us be root. */
+function aptGet(...args) {
+  const isRoot = process.getuid?.() === 0
+  if (!isRoot && !(onPath('sudo') !== undefined && quietly('sudo', ['-n', 'true']))) return false
+  const [command, ...rest] = [
+    ...(isRoot ? [] : ['sudo', '-n']),
+    'env',
+    'DEBIAN_FRONTEND=noninteractive',
+    'RUNLEVEL=1',
+    'apt-get',
+    '-qq',
+    '-y',
+  ]
+  return quietly(command, [...rest, ...args])
+}
+
+/** For the whole system, but not where that would start a service: the tests start servers of their own. */
+const installRedis = () =>
+  !existsSync('/run/systemd/system') &&
+  aptGet('--no-install-recommends', 'install', 'redis-server') &&
+  onPath('redis-server') !== undefined
+
+/** redis-server and what it is linked with, as this release of the distribution names it; the C library stays the system's. */
+function redisPackages() {
+  const only = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'].map((kind) => `--no-${kind}`)
+  const { stdout } = spawnSync('apt-cache', ['depends', ...only, 'redis-server', 'redis-tools'], { encoding: 'utf8' })
+  const names = [...(stdout ?? '').matchAll(/Depends: ((?:lib|lua|redis)\S+)/g)].map(([, name]) => name)
+  return [...new Set(['redis-server', 'redis-tools', ...names])].filter((name) => name !== 'libc6')
 }
 
 /** Without root: the packages are downloaded and unpacked beside the dependencies. */
 function unpackRedis() {
-  const packages = [
-    'redis-tools',
-    'redis-server',
-    'libjemalloc2',
-    'liblua5.1-0',
-    'liblzf1',
-    'libatomic1',
-    'libhiredis0.14',
-    'lua-cjson',
-    'lua-bitop',
-  ]
   const folder = join(CACHE, 'redis')
   mkdirSync(folder, { recursive: true })
   const downloads = mkdtempSync(join(folder, 'download-'))
-  for (const name of packages) quietly('apt-get', ['download', name], { cwd: downloads })
+  for (const name of redisPackages()) quietly('apt-get', ['download', name], { cwd: downloads })
   for (const file of readdirSync(downloads)) quietly('dpkg-deb', ['-x', join(downloads, file), folder])
   rmSync(downloads, { recursive: true, force: true })
   const binary = join(folder, 'usr/bin/redis-server')
@@ -99,11 +119,14 @@ function unpackRedis() {
   const libraries = readdirSync(join(folder, 'usr/lib')).map((name) => join(folder, 'usr/lib', name))
   writeFileSync(REDIS, `#!/bin/sh\nLD_LIBRARY_PATH='${libraries.join(':')}' exec '${binary}' "$@"\n`)
   chmodSync(REDIS, 0o755)
-  return quietly(REDIS, ['--version'])
+  if (quietly(REDIS, ['--version'])) return true
+  rmSync(REDIS)
+  return false
 }
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 if (major < 20 || (major === 20 && minor < 18)) fail(`Node ${process.versions.node} is too old: 20.18.1 or newer is needed`)
 installDependencies()
+buildTestRunner()
 compile()
 if (process.argv.includes('--redis')) findRedis()

@@ -5,7 +5,8 @@
 import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible'
 import type { RedisSettings } from '../config/config.js'
 import { connectRedis } from '../replay/redis-connection.js'
-import { NOT_YET, phrase, watchRedis } from '../replay/redis-link.js'
+import { phrase } from '../replay/redis-errors.js'
+import { NOT_YET, watchRedis } from '../replay/redis-link.js'
 import { sha256 } from '../verify/hashes.js'
 import type { Rate, Seconds } from '../verify/scalars.js'
 

@@ -3,8 +3,9 @@
 // would be seen here, and not seconds later.
 
 import type { RedisConnection } from './redis-connection.js'
+import { phrase } from './redis-errors.js'
 import type { StoreIdentity } from './redis-identity.js'
-import { phrase, type RedisLink, TOO_LATE, whenTimeIsUp } from './redis-link.js'
+import { type RedisLink, TOO_LATE, whenTimeIsUp } from './redis-link.js'
 
 /** Records a key for so many milliseconds; `unavailable` after the time-out at the latest. Never rejects. */
 export type Recorder = (key: string, ms: number) => Promise<Recorded>
