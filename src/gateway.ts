@@ -156,18 +156,20 @@ async function openAdapters(config: Config, options: GatewayOptions): Promise<Ad
     log,
   })
   const redis = config.replay.store === 'redis' ? config.replay.redis : null
-  const replay = redis === null ? createMemoryStore() : createRedisStore(redis, { clock, log })
+  const replay = redis === null ? createMemoryStore() : createRedisStore(redis, { clock, log, clockSkew: largestSkew(config) })
   await replay.start()
   return {
     options,
     replay,
-    rates: createRateLimiter({ redis }),
+    rates: createRateLimiter({ redis, log }),
     audit,
     bodies: createBodyHolder(shareOf(config.limits, config.workers)),
     loop: watchEventLoop(),
     tunnels: new Set(),
   }
 }
+
+const largestSkew = ({ routes }: Config): Seconds => Math.max(...routes.map(({ policy }) => policy.clock_skew))
 
 async function close({ replay, rates, audit, loop }: Adapters, running: Running, admin: Admin): Promise<void> {
   loop.close()

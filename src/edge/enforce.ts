@@ -45,6 +45,8 @@ export type Enforcement = {
 /** Serves one exchange. Never rejects: what escapes is a bug of ours, answered as `gateway_fault` and reported. */
 export async function enforce(exchange: EdgeExchange, enforcement: Enforcement): Promise<void> {
   const { request, response, connection } = exchange
+  // HTTP/1.0 is served and closed, whatever it asks for (contract §4).
+  if (request.httpVersion === '1.0') response.shouldKeepAlive = false
   const startedAt = performance.now()
   const head: Head = {
     requestId: randomUUID(),

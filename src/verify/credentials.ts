@@ -5,7 +5,7 @@ import { hasTokenInQuery } from './target.js'
 import type { Credentials, InboundRequest, Scheme } from './types.js'
 import { type Denial, deny } from './verdict.js'
 
-const CREDENTIALS = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?: +(.*))?$/
+const CREDENTIALS = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+ +(.*)$/
 const TOKEN68 = /^[A-Za-z0-9\-._~+/]+=*$/
 const SCHEMES: Readonly<Record<string, Scheme>> = { bearer: 'Bearer', dpop: 'DPoP' }
 
@@ -25,7 +25,7 @@ export function readCredentials(inbound: InboundRequest, maxBytes: number): Cred
   if (match === null) return deny('credentials_malformed')
   const scheme = schemeOf(line)
   if (scheme === null) return deny('credentials_missing', 'a scheme that is not served')
-  const token = match[2] ?? ''
+  const token = match[1] ?? ''
   // Lengths are bytes: a header line is Latin-1, and what is not ASCII never gets here.
   if (token.length > maxBytes) return deny('credentials_malformed', 'too long')
   return TOKEN68.test(token) ? { scheme, token } : deny('credentials_malformed')

@@ -13,6 +13,7 @@ import { type Gateway, startGateway } from '../../src/gateway.js'
 import { makeCertificates, type TestCertificates } from './certificates.js'
 import { type Draft, issuerKey, printDraft } from './draft.js'
 import { exchange, type Reply } from './http.js'
+import { openRaw, type RawClient } from './raw.js'
 import { type RunningRedis, startRedis } from './redis.js'
 
 /** What the upstream got. */
@@ -41,11 +42,19 @@ export type Lab = {
   readonly port: number
   readonly adminPort: number
   readonly gateway: Gateway
+  /** What the gateway told its operator. */
+  readonly logs: readonly string[]
   readonly redis: RunningRedis | null
   readonly certificates: TestCertificates
   send(draft: Draft, options?: SendOptions): Promise<Reply>
   /** Bytes as they are, on a connection of their own. */
   sendRaw(bytes: string | Buffer, options?: SendOptions): Promise<Reply>
+  /** A connection that stays, for as many requests as a test likes. */
+  open(options?: SendOptions): Promise<RawClient>
+  /** What the admin listener answers. */
+  admin(path: string): Promise<{ readonly status: number; readonly body: string }>
+  /** Puts a file beside routes.yaml. */
+  write(name: string, text: string): void
   /** A fresh nonce, asked for as a client does. */
   nonce(): Promise<string>
   thumbprint(name: keyof TestCertificates['clients']): string
@@ -134,17 +143,20 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
     }
   }
   const yaml = options.yaml?.(parts) ?? parts
-  const gateway = await startGateway(load(yaml), { worker: 0, nonceSecret: 'x'.repeat(32), log: () => undefined })
+  const logs: string[] = []
+  const log = (line: string): void => void logs.push(line)
+  const gateway = await startGateway(load(yaml), { worker: 0, nonceSecret: 'x'.repeat(32), log })
   const portOf = (address: string | undefined): number => Number(address?.split(':').at(-1))
   const port = portOf(gateway.addresses[0])
 
-  const sendRaw: Lab['sendRaw'] = (bytes, { certificate } = {}) =>
-    exchange(bytes, {
-      port,
-      servername: HOST,
-      ca: certificates.files['ca.crt'],
-      ...(certificate === undefined ? {} : certificates.clients[certificate]),
-    })
+  const adminPort = portOf(gateway.adminAddress)
+  const tls = ({ certificate }: SendOptions = {}) => ({
+    servername: HOST,
+    ca: certificates.files['ca.crt'],
+    ...(certificate === undefined ? {} : certificates.clients[certificate]),
+  })
+
+  const sendRaw: Lab['sendRaw'] = (bytes, sending) => exchange(bytes, { port, ...tls(sending) })
   const events: Lab['events'] = () => {
     const text = readFileSync(join(folder, 'audit.jsonl'), 'utf8')
     return text
@@ -154,12 +166,19 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   }
   return {
     port,
-    adminPort: portOf(gateway.adminAddress),
+    adminPort,
     gateway,
+    logs,
     redis,
     certificates,
     calls,
     sendRaw,
+    open: (sending) => openRaw(port, tls(sending)),
+    admin: async (path) => {
+      const reply = await fetch(`http://127.0.0.1:${adminPort}${path}`)
+      return { status: reply.status, body: await reply.text() }
+    },
+    write: (name, text) => writeFileSync(join(folder, name), text),
     send: (draft, sending) => sendRaw(printDraft(draft), sending),
     nonce: async () => {
       const { makeDraft } = await import('./draft.js')

@@ -117,6 +117,11 @@ const ROWS: readonly Row[] = [
     why: 'scheme without token',
     change: (r) => (r.credentials = () => [['Authorization', 'DPoP']]),
   },
+  {
+    reason: 'credentials_malformed',
+    why: 'a token without scheme',
+    change: (r) => (r.credentials = ({ authorization }) => [['Authorization', authorization.slice(5)]]),
+  },
   { reason: 'credentials_malformed', why: 'empty Authorization', change: (r) => (r.credentials = () => [['Authorization', '']]) },
   { reason: 'credentials_malformed', why: 'two tokens', change: (r) => (r.spoilToken = (token) => `${token} ${token}`) },
   { reason: 'credentials_malformed', why: 'quotes', change: (r) => (r.spoilToken = (token) => `"${token}"`) },
