@@ -3,11 +3,22 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { issuerKey, makeDraft } from '../support/draft.js'
-import { HOST, startLab } from '../support/lab.js'
+import { issuerKey, makeDraft, printDraft } from '../support/draft.js'
+import { anonymous, certificateBound } from '../support/kinds.js'
+import { HOST, type Lab, startLab } from '../support/lab.js'
 
 const draft = (path = '/read/1', method = 'GET') => makeDraft({ host: HOST, path, method })
 const reasonOf = (reply: { body: string }) => JSON.parse(reply.body).reason
+const degraded = async (lab: Lab) => JSON.parse((await lab.admin('/readyz')).body).degraded as string[]
+
+/** Tries until `good`, for five seconds at most. */
+async function until(good: () => Promise<boolean>): Promise<boolean> {
+  for (let i = 0; i < 50; i++) {
+    if (await good()) return true
+    await sleep(100)
+  }
+  return false
+}
 
 t.test('denies replay_unavailable: Redis is frozen, then gone; public requests go on; it recovers by itself', async (t) => {
   const lab = await startLab()
@@ -23,15 +34,37 @@ t.test('denies replay_unavailable: Redis is frozen, then gone; public requests g
     t.same(reply.headers('www-authenticate'), [])
     t.ok(performance.now() - start < 200, `${Math.round(performance.now() - start)} ms`)
   }
-  const open = draft('/public')
-  open.credentials = () => []
-  open.proof = null
-  t.equal((await lab.send(open)).status, 200, 'public routes do not need it')
+  t.equal((await lab.send(anonymous(draft('/public')))).status, 200, 'public routes do not need it')
+  const certified = () => lab.send(certificateBound(draft('/mtls'), lab.thumbprint('client')), { certificate: 'client' })
+  t.equal((await certified()).status, 200, 'nor does a token that is bound to a certificate')
+  t.equal((await lab.admin('/readyz')).status, 200, 'the process is fit for both')
+  t.match(await degraded(lab), [/replay store/])
+
   lab.redis?.resume()
-  await sleep(1500)
-  t.equal((await lab.send(draft())).status, 200)
+  t.ok(await until(async () => (await lab.send(draft())).status === 200), 'thawed')
+  t.same(await degraded(lab), [])
+
   await lab.redis?.kill()
+  const start = performance.now()
   t.equal(reasonOf(await lab.send(draft())), 'replay_unavailable')
+  t.ok(performance.now() - start < 200)
+  t.equal((await lab.send(anonymous(draft('/public')))).status, 200)
+  t.equal((await certified()).status, 200)
+})
+
+t.test('denies replay_unavailable: Redis is back, but empty: what was accepted before never is again', async (t) => {
+  const lab = await startLab()
+  t.teardown(() => lab.stop())
+  const spent = draft()
+  t.equal((await lab.send(spent)).status, 200)
+  const young = draft()
+  await lab.redis?.kill()
+  await lab.redis?.start()
+  t.ok(await until(async () => (await degraded(lab)).length === 0))
+  t.equal(reasonOf(await lab.send(spent)), 'proof_replayed', 'this process remembers it')
+  t.equal(reasonOf(await lab.send(young)), 'replay_unavailable', 'another process may have accepted it')
+  const stale = makeDraft({ host: HOST, path: '/nonce', nonce: await lab.nonce() })
+  t.equal(reasonOf(await lab.send(stale)), 'nonce_stale', 'where there are nonces, a newer one will do')
 })
 
 t.test('a local tier goes on without Redis, and takes each proof once', async (t) => {
@@ -66,9 +99,14 @@ t.test('denies keys_unavailable: the issuer is silent, and 503 turns into 200 wh
   const reply = await lab.send(draft())
   t.equal(reply.status, 503)
   t.equal(reasonOf(reply), 'keys_unavailable')
+  t.ok(Number(reply.header('retry-after')) > 0)
+  t.same(reply.headers('www-authenticate'), [], 'a client must not throw its token away')
+  t.equal((await lab.send(anonymous(draft('/public')))).status, 200)
+  t.equal((await lab.admin('/readyz')).status, 200)
+  t.match(await degraded(lab), [/issuer/])
   answers = true
-  for (let i = 0; i < 60 && (await lab.send(draft())).status !== 200; i++) await sleep(100)
-  t.equal((await lab.send(draft())).status, 200)
+  t.ok(await until(async () => (await lab.send(draft())).status === 200))
+  t.same(await degraded(lab), [])
 })
 
 t.test('denies rate_limited: charged when everything else has passed', async (t) => {
@@ -91,10 +129,10 @@ t.test('denies rate_limited: charged when everything else has passed', async (t)
   const other = draft()
   other.token.claims.client_id = 'client-2'
   t.equal((await lab.send(other)).status, 200, 'another client')
-  const open = draft('/public')
-  open.credentials = () => []
-  for (let i = 0; i < 3; i++) t.equal((await lab.send(open)).status, 200)
-  t.equal((await lab.send(open)).status, 429, 'by address, where no token is asked for')
+  for (let i = 0; i < 3; i++) t.equal((await lab.send(anonymous(draft('/public')))).status, 200)
+  const late = await lab.send(anonymous(draft('/public')))
+  t.equal(late.status, 429, 'by address, where no token is asked for')
+  t.ok(Number(late.header('retry-after')) > 0)
 })
 
 t.test('denies audit_unavailable: a durable tier does not forward what it cannot write down', async (t) => {
@@ -106,6 +144,9 @@ t.test('denies audit_unavailable: a durable tier does not forward what it cannot
   t.equal(reasonOf(reply), 'audit_unavailable')
   t.equal(lab.upstreamCalls(), calls)
   t.equal((await lab.send(draft())).status, 200, 'other tiers go on')
+  t.equal((await lab.send(anonymous(draft('/public')))).status, 200)
+  t.equal((await lab.admin('/readyz')).status, 200)
+  t.match(await degraded(lab), [/audit/])
 })
 
 t.test('denies overloaded: the memory for held bodies is full, and the proof is not spent', async (t) => {
@@ -122,12 +163,55 @@ t.test('denies overloaded: the memory for held bodies is full, and the proof is 
   t.equal((await lab.send(large)).status, 200, 'the same proof, with a body that fits')
 })
 
-t.test('denies request_timeout: a body that stops', async (t) => {
-  const lab = await startLab({ store: 'memory', yaml: (parts) => ({ ...parts, limits: '{ body_idle: 300ms }' }) })
+t.test('denies overloaded: the event loop is late, and nothing is judged until it is not', async (t) => {
+  const lab = await startLab({ store: 'memory' })
   t.teardown(() => lab.stop())
-  const slow = draft('/tenants/tenant-1/decision', 'POST')
-  slow.headers = [['Content-Length', '100']]
-  const reply = await lab.send(slow)
+  const client = await lab.open()
+  t.teardown(() => client.close())
+  client.send(printDraft(draft()))
+  t.equal((await client.response()).status, 200)
+  const calls = lab.upstreamCalls()
+  client.send(printDraft(draft()))
+  // The request arrives while this process, which is the gateway too, is busy.
+  const busyUntil = performance.now() + 800
+  await new Promise(setImmediate)
+  while (performance.now() < busyUntil);
+  const reply = await client.response()
+  t.equal(reply.status, 503)
+  t.match(reply.body.toString(), 'overloaded')
+  t.equal(lab.upstreamCalls(), calls)
+  t.ok(await until(async () => (await lab.send(draft())).status === 200))
+})
+
+t.test('denies request_timeout: a head that stops', async (t) => {
+  const lab = await startLab({ store: 'memory', yaml: (parts) => ({ ...parts, limits: '{ headers: 300ms }' }) })
+  t.teardown(() => lab.stop())
+  const reply = await lab.sendRaw(`GET /public HTTP/1.1\r\nHost: ${HOST}\r\nX-`)
   t.equal(reply.status, 408)
   t.equal(reasonOf(reply), 'request_timeout')
+  t.equal(reply.header('connection'), 'close')
+})
+
+t.test('denies request_timeout: a body that stops', async (t) => {
+  const lab = await startLab({
+    store: 'memory',
+    yaml: (parts) => ({ ...parts, limits: '{ body_idle: 300ms, body_total: 500ms }' }),
+  })
+  t.teardown(() => lab.stop())
+  const announced = (path: string) => {
+    const slow = draft(path, 'POST')
+    slow.headers = [['Content-Length', '100']]
+    return slow
+  }
+  for (const path of ['/tenants/tenant-1/decision', '/read/1']) {
+    const reply = await lab.send(announced(path))
+    t.equal(reply.status, 408, path)
+    t.equal(reasonOf(reply), 'request_timeout')
+  }
+  const client = await lab.open()
+  t.teardown(() => client.close())
+  client.send(printDraft(announced('/tenants/tenant-1/decision')))
+  const drip = setInterval(() => client.socket.writable && client.send('x'), 100)
+  t.teardown(() => clearInterval(drip))
+  t.equal((await client.response()).status, 408, 'one that drips, and is held')
 })

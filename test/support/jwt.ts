@@ -45,13 +45,14 @@ export const base64url = (value: unknown): string =>
 /** A compact JWS over any header and payload; a string payload or header is taken as the JSON text itself. */
 export function signJwt(header: unknown, payload: unknown, key: KeyObject | Buffer): string {
   const input = `${base64url(header)}.${base64url(payload)}`
-  return `${input}.${signature(input, key).toString('base64url')}`
+  return `${input}.${signature(input, key, (header as { alg?: unknown } | null)?.alg).toString('base64url')}`
 }
 
-function signature(input: string, key: KeyObject | Buffer): Buffer {
+function signature(input: string, key: KeyObject | Buffer, alg: unknown): Buffer {
   const data = Buffer.from(input)
   if (Buffer.isBuffer(key)) return createHmac('sha256', key).update(data).digest()
   if (key.asymmetricKeyType === 'ec') return sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' })
+  if (alg === 'RS256' && key.asymmetricKeyType === 'rsa') return sign('sha256', data, key)
   if (key.asymmetricKeyType === 'rsa') return sign('sha256', data, { key, padding: 6, saltLength: 32 })
   return sign(null, data, key)
 }
