@@ -5,6 +5,7 @@ import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Serv
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import type { Config } from '../../src/config/config.js'
@@ -30,6 +31,8 @@ export type LabOptions = {
   readonly yaml?: (defaults: LabYaml) => LabYaml
   /** What the upstream answers; left out: 200 with what it got, as JSON. */
   readonly upstream?: (request: IncomingMessage, response: import('node:http').ServerResponse) => void
+  /** Takes WebSocket handshakes. */
+  readonly upgrade?: (request: IncomingMessage, socket: Duplex) => void
   readonly store?: 'memory' | 'redis'
 }
 
@@ -121,6 +124,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   const certificates = await makeCertificates(HOST)
   const calls: Call[] = []
   const upstream = await startUpstream(calls, options.upstream)
+  if (options.upgrade !== undefined) upstream.on('upgrade', options.upgrade)
   const redis = options.store === 'memory' ? null : await startRedis()
   const observer = redis === null ? null : new Redis(redis.url, { lazyConnect: false })
   observer?.on('error', () => undefined)
