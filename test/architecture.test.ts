@@ -33,9 +33,13 @@ const RULES: Readonly<Record<string, Rule>> = {
     npm: ['node:fs', 'node:path', 'node:util', 'node:crypto', 'node:net', '@peculiar/x509', 'reflect-metadata'],
   },
   decide: { src: ['verify', 'replay/store'], npm: ['node:crypto'] },
+  running: {
+    src: ['verify', 'replay/store', 'limits/rate', 'keys', 'config/config', 'audit', 'upstream', 'edge', 'decide'],
+    npm: ['lru-cache'],
+  },
   gateway: {
-    src: ['verify', 'replay', 'limits', 'keys', 'config/config', 'audit', 'upstream', 'edge', 'admin', 'decide'],
-    npm: ['lru-cache', 'node:crypto', 'node:os', 'node:timers/promises'],
+    src: ['verify', 'replay', 'limits', 'config/config', 'audit', 'edge', 'admin', 'running'],
+    npm: ['node:crypto', 'node:os', 'node:timers/promises'],
   },
   serve: { src: ['cli/command', 'config', 'gateway'], npm: ['pino', 'node:cluster', 'node:crypto', 'node:path'] },
   main: { src: ['cli/main', 'serve'], npm: [] },

@@ -1,0 +1,165 @@
+// What belongs to one configuration: routes, issuers and their keys, caches, signing keys, upstream pools, joined into what serves a
+// request. Made anew by each reload; what outlives it comes from gateway.ts. Nothing here decides anything.
+
+import { LRUCache } from 'lru-cache'
+import type { AuditFacts } from './audit/event.js'
+import type { OpenAuditLog } from './audit/log.js'
+import { recordAfter, recordBefore } from './audit/record.js'
+import type { Config } from './config/config.js'
+import { type DecidePorts, decide } from './decide.js'
+import type { BodyHolder } from './edge/body.js'
+import type { Enforcement } from './edge/enforce.js'
+import { publicDocuments } from './edge/metadata.js'
+import type { EventLoopWatch } from './edge/overload.js'
+import { createIssuerKeys, type IssuerKeys } from './keys/issuers.js'
+import { loadSigningKeys } from './keys/signing.js'
+import type { RateLimiter } from './limits/rate.js'
+import type { ReplayStore } from './replay/store.js'
+import { createForwarder } from './upstream/forward.js'
+import { createPools, type Pools } from './upstream/pools.js'
+import type { Tunnel } from './upstream/tunnel.js'
+import { createTunnels } from './upstream/websocket.js'
+import { makeNonce, readNonceTime } from './verify/nonces.js'
+import { removedNames } from './verify/reserved-headers.js'
+import type { Seconds } from './verify/scalars.js'
+import type { ProofHeader, VerifiedToken } from './verify/types.js'
+
+/** The only clock there is: everything inside is told the time. */
+export const clock = (): Seconds => Date.now() / 1000
+
+export type GatewayOptions = {
+  /** 0 for the first or only process; each writes an audit file of its own. */
+  readonly worker: number
+  /** Nonce secret of this start, for a configuration that names none; shared by all workers. */
+  readonly nonceSecret: string
+  readonly log: (message: string) => void
+}
+
+/** What outlives a configuration. */
+export type Adapters = {
+  readonly options: GatewayOptions
+  readonly replay: ReplayStore
+  readonly rates: RateLimiter
+  readonly audit: OpenAuditLog
+  readonly bodies: BodyHolder
+  readonly loop: EventLoopWatch
+  /** WebSockets that are open: no server of Node's looks after them any more. */
+  readonly tunnels: Set<Tunnel>
+}
+
+/** What belongs to one configuration. */
+export type Running = {
+  readonly config: Config
+  readonly issuerKeys: IssuerKeys
+  readonly pools: Pools
+  readonly jwks: object
+  /** One for each listener. */
+  readonly enforcements: readonly Enforcement[]
+  /** Requests that started with this configuration and are not over. */
+  readonly requests: Set<Promise<void>>
+}
+
+/** Everything that hangs on one configuration, issuer keys fetched. */
+export async function assemble(config: Config, adapters: Adapters): Promise<Running> {
+  const { options, replay, rates, audit, bodies, loop } = adapters
+  const issuerKeys = createIssuerKeys(config.issuers, { clock, log: options.log })
+  await issuerKeys.start()
+  const keys = loadSigningKeys(config.assertion.keys)
+  const pools = createPools(config.upstreams)
+  const sending = { pools, signingKeys: () => keys, assertion: config.assertion, clock, limits: config.limits }
+  const forwarder = createForwarder(sending)
+  const tunnels = createTunnels(sending)
+  const secrets = config.nonceSecrets.length > 0 ? config.nonceSecrets : [options.nonceSecret]
+  const documents = publicDocuments(config, keys.jwks)
+
+  type Known = Omit<AuditFacts, 'removed' | 'policyVersion' | 'now'>
+  const facts = (known: Known): AuditFacts => ({
+    ...known,
+    removed: known.match === null ? [] : removedNames(known.arrived.rawHeaders, known.match.route.upstream.pass_headers),
+    policyVersion: config.policyVersion,
+    now: clock(),
+  })
+  const ports: DecidePorts = {
+    ...caches(),
+    clock,
+    limits: config.limits,
+    keysFor: issuerKeys.keysFor,
+    keysGeneration: issuerKeys.generation,
+    nonceTime: (nonce) => readNonceTime(secrets, nonce),
+    replay,
+    charge: rates.charge,
+    record: (verdict) => {
+      const { inbound: arrived, captured } = verdict.evidence
+      const match = { route: verdict.route, captured }
+      return recordBefore(audit, facts({ arrived, match, verdict, outcome: null, durationMs: null }))
+    },
+  }
+  const nonce = nonceOfTheSecond(secrets[0] ?? options.nonceSecret)
+  const enforcements = config.listeners.map(
+    (listener): Enforcement => ({
+      config,
+      origins: listener.origins,
+      documents,
+      clock,
+      nonce,
+      isOverloaded: loop.isOverloaded,
+      decide: (question, exchange) => decide(question, (maxBody) => bodies.hold(exchange, maxBody), ports),
+      forward: (granted, exchange, own) => {
+        const { request, response, upgrade } = exchange
+        if (upgrade !== null && granted.route.websocket) {
+          return openTunnel(adapters.tunnels, (opened) => tunnels.open(granted, { request, own, ...upgrade, opened }))
+        }
+        return forwarder.forward(granted, { request, response, own, sendContinue: () => exchange.sendContinue() })
+      },
+      audit: ({ head, inbound, ...account }) => recordAfter(audit, facts({ arrived: inbound ?? head, ...account })),
+      fault: (error) => options.log(`gateway fault: ${error instanceof Error ? error.stack : String(error)}`),
+    }),
+  )
+  return { config, issuerKeys, pools, jwks: keys.jwks, enforcements, requests: new Set() }
+}
+
+/** Keeps a WebSocket in the list while it is open. */
+async function openTunnel<T>(list: Set<Tunnel>, open: (opened: (tunnel: Tunnel) => void) => Promise<T>): Promise<T> {
+  let own: Tunnel | null = null
+  const result = await open((tunnel) => {
+    own = tunnel
+    list.add(tunnel)
+  })
+  if (own !== null) list.delete(own)
+  return result
+}
+
+/** Bounded in entries and in bytes; what they hold and why that is safe is said where they are filled (verify/). */
+const caches = (): Pick<DecidePorts, 'tokens' | 'proofHeaders'> => ({
+  tokens: new LRUCache<string, VerifiedToken>({
+    max: 10_000,
+    maxSize: 32 * 1024 ** 2,
+    sizeCalculation: (_, token) => token.length * 4,
+  }),
+  proofHeaders: new LRUCache<string, ProofHeader>({
+    max: 10_000,
+    maxSize: 32 * 1024 ** 2,
+    sizeCalculation: (_, text) => text.length + 2048,
+  }),
+})
+
+/** A nonce carries its second, so one a second is all there is to make. */
+function nonceOfTheSecond(secret: string): () => string {
+  let second = 0
+  let nonce = ''
+  return () => {
+    const now = Math.floor(clock())
+    if (now !== second) {
+      second = now
+      nonce = makeNonce(secret, now)
+    }
+    return nonce
+  }
+}
+
+/** Lets go of a configuration when its last request is over. */
+export async function retire({ requests, issuerKeys, pools }: Running): Promise<void> {
+  await Promise.allSettled(requests)
+  issuerKeys.close()
+  await pools.close()
+}
