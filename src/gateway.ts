@@ -11,15 +11,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Health, readinessOf } from './admin/health.js'
 import { type Admin, openAdmin } from './admin/server.js'
 import { openAuditLog } from './audit/log.js'
-import type { Config, Limits } from './config/config.js'
-import { createBodyHolder } from './edge/body.js'
+import type { Config } from './config/config.js'
 import { type Enforcement, enforce, refuseBroken } from './edge/enforce.js'
 import { watchEventLoop } from './edge/overload.js'
 import { type Edge, openEdge } from './edge/server.js'
 import { createRateLimiter } from './limits/rate.js'
 import { createMemoryStore } from './replay/memory.js'
 import { createRedisStore } from './replay/redis.js'
-import { type Adapters, assemble, clock, type GatewayOptions, type Running, retire } from './running.js'
+import { type Adapters, assemble, clock, type GatewayOptions, type Running, retire, shareOf } from './running.js'
 import type { Seconds } from './verify/scalars.js'
 
 export type Gateway = {
@@ -107,7 +106,7 @@ async function openAdapters(config: Config, options: GatewayOptions): Promise<Ad
     replay,
     rates: createRateLimiter({ redis, log }),
     audit,
-    bodies: createBodyHolder(shareOf(config.limits, config.workers)),
+    bodies: { held: 0 },
     loop: watchEventLoop(),
     tunnels: new Set(),
   }
@@ -121,14 +120,6 @@ async function close({ replay, rates, audit, loop }: Adapters, running: Running,
   await Promise.all([running.pools.destroy(), replay.close(), rates.close(), audit.close()])
   await admin.close()
 }
-
-/** Limits are the gateway's; each worker has its share. */
-const shareOf = (limits: Limits, workers: number): Limits => ({
-  ...limits,
-  connections: Math.ceil(limits.connections / workers),
-  connections_per_address: Math.ceil(limits.connections_per_address / workers),
-  digest_buffer: Math.ceil(limits.digest_buffer / workers),
-})
 
 function openListener(index: number, running: () => Running): Promise<Edge> {
   const { config } = running()

@@ -1,13 +1,14 @@
 // What belongs to one configuration: routes, issuers and their keys, caches, signing keys, upstream pools, joined into what serves a
 // request. Made anew by each reload; what outlives it comes from gateway.ts. Nothing here decides anything.
 
+import type { IncomingMessage } from 'node:http'
 import { LRUCache } from 'lru-cache'
 import type { AuditFacts } from './audit/event.js'
 import type { OpenAuditLog } from './audit/log.js'
 import { recordAfter, recordBefore } from './audit/record.js'
-import type { Config } from './config/config.js'
+import type { Config, Limits } from './config/config.js'
 import { type DecidePorts, decide } from './decide.js'
-import type { BodyHolder } from './edge/body.js'
+import { type BodyBudget, createBodyHolder } from './edge/body.js'
 import type { Enforcement } from './edge/enforce.js'
 import { publicDocuments } from './edge/metadata.js'
 import type { EventLoopWatch } from './edge/overload.js'
@@ -16,6 +17,7 @@ import { loadSigningKeys } from './keys/signing.js'
 import type { RateLimiter } from './limits/rate.js'
 import type { ReplayStore } from './replay/store.js'
 import { createForwarder } from './upstream/forward.js'
+import { readHandshake } from './upstream/handshake.js'
 import { createPools, type Pools } from './upstream/pools.js'
 import type { Tunnel } from './upstream/tunnel.js'
 import { createTunnels } from './upstream/websocket.js'
@@ -23,6 +25,7 @@ import { makeNonce, readNonceTime } from './verify/nonces.js'
 import { removedNames } from './verify/reserved-headers.js'
 import type { Seconds } from './verify/scalars.js'
 import type { ProofHeader, VerifiedToken } from './verify/types.js'
+import { type Denial, deny } from './verify/verdict.js'
 
 /** The only clock there is: everything inside is told the time. */
 export const clock = (): Seconds => Date.now() / 1000
@@ -41,7 +44,7 @@ export type Adapters = {
   readonly replay: ReplayStore
   readonly rates: RateLimiter
   readonly audit: OpenAuditLog
-  readonly bodies: BodyHolder
+  readonly bodies: BodyBudget
   readonly loop: EventLoopWatch
   /** WebSockets that are open: no server of Node's looks after them any more. */
   readonly tunnels: Set<Tunnel>
@@ -61,7 +64,8 @@ export type Running = {
 
 /** Everything that hangs on one configuration, issuer keys fetched. */
 export async function assemble(config: Config, adapters: Adapters): Promise<Running> {
-  const { options, replay, rates, audit, bodies, loop } = adapters
+  const { options, replay, rates, audit, loop } = adapters
+  const bodies = createBodyHolder(shareOf(config.limits, config.workers), adapters.bodies)
   const issuerKeys = createIssuerKeys(config.issuers, { clock, log: options.log })
   await issuerKeys.start()
   const keys = loadSigningKeys(config.assertion.keys)
@@ -104,9 +108,10 @@ export async function assemble(config: Config, adapters: Adapters): Promise<Runn
       nonce,
       isOverloaded: loop.isOverloaded,
       decide: (question, exchange) => decide(question, (maxBody) => bodies.hold(exchange, maxBody), ports),
+      judgeHandshake,
       forward: (granted, exchange, own) => {
         const { request, response, upgrade } = exchange
-        if (upgrade !== null && granted.route.websocket) {
+        if (upgrade !== null && granted.route.websocket && asksForWebSocket(request)) {
           return openTunnel(adapters.tunnels, (opened) => tunnels.open(granted, { request, own, ...upgrade, opened }))
         }
         return forwarder.forward(granted, { request, response, own, sendContinue: () => exchange.sendContinue() })
@@ -116,6 +121,23 @@ export async function assemble(config: Config, adapters: Adapters): Promise<Runn
     }),
   )
   return { config, issuerKeys, pools, jwks: keys.jwks, enforcements, requests: new Set() }
+}
+
+/** Limits are the gateway's; each worker has its share. */
+export const shareOf = (limits: Limits, workers: number): Limits => ({
+  ...limits,
+  connections: Math.ceil(limits.connections / workers),
+  connections_per_address: Math.ceil(limits.connections_per_address / workers),
+  digest_buffer: Math.ceil(limits.digest_buffer / workers),
+})
+
+/** Any other Upgrade is ignored (contract §6). */
+const asksForWebSocket = ({ headers }: IncomingMessage): boolean => headers.upgrade?.toLowerCase() === 'websocket'
+
+/** A broken WebSocket handshake is refused before its proof is spent. */
+function judgeHandshake(request: IncomingMessage): Denial | null {
+  const handshake = asksForWebSocket(request) ? readHandshake(request) : null
+  return typeof handshake === 'string' ? deny('request_malformed', handshake) : null
 }
 
 /** Keeps a WebSocket in the list while it is open. */

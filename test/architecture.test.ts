@@ -35,7 +35,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   decide: { src: ['verify', 'replay/store'], npm: ['node:crypto'] },
   running: {
     src: ['verify', 'replay/store', 'limits/rate', 'keys', 'config/config', 'audit', 'upstream', 'edge', 'decide'],
-    npm: ['lru-cache'],
+    npm: ['lru-cache', 'node:http'],
   },
   gateway: {
     src: ['verify', 'replay', 'limits', 'config/config', 'audit', 'edge', 'admin', 'running'],

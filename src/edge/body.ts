@@ -21,9 +21,11 @@ export type BodyHolder = {
 
 type BodyLimits = Pick<Limits, 'body_idle' | 'body_total' | 'digest_buffer'>
 
-/** The budget with the holders that share it: one for each process. */
-export function createBodyHolder(limits: BodyLimits): BodyHolder {
-  let held = 0
+/** What all holders of a process hold together. */
+export type BodyBudget = { held: Bytes }
+
+/** Holds bodies by these limits, within a budget that it shares with the holders of other configurations. */
+export function createBodyHolder(limits: BodyLimits, budget: BodyBudget = { held: 0 }): BodyHolder {
   const take = (exchange: EdgeExchange, maxBody: Bytes): Promise<Buffer | Denial> =>
     new Promise((resolve) => {
       const { request, response } = exchange
@@ -32,7 +34,7 @@ export function createBodyHolder(limits: BodyLimits): BodyHolder {
       const total = setTimeout(() => settle(deny('request_timeout', 'body_total')), limits.body_total * 1000)
       let mine = 0
       const release = (): void => {
-        held -= mine
+        budget.held -= mine
         mine = 0
       }
       const settle = (result: Buffer | Denial): void => {
@@ -45,8 +47,8 @@ export function createBodyHolder(limits: BodyLimits): BodyHolder {
       const add = (chunk: Buffer): void => {
         idle.refresh()
         if (body.length() + chunk.length > maxBody) return void settle(deny('body_too_large'))
-        if (held + chunk.length > limits.digest_buffer) return void settle(deny('overloaded', 'digest_buffer'))
-        held += chunk.length
+        if (budget.held + chunk.length > limits.digest_buffer) return void settle(deny('overloaded', 'digest_buffer'))
+        budget.held += chunk.length
         mine += chunk.length
         body.add(chunk)
       }
@@ -65,10 +67,10 @@ export function createBodyHolder(limits: BodyLimits): BodyHolder {
       if (length !== null && length > maxBody) return deny('body_too_large')
       if (request.destroyed || response.destroyed) return deny('request_malformed', 'the client has gone')
       // Before 100 Continue: what can't be taken must not be asked for.
-      if (held >= limits.digest_buffer) return deny('overloaded', 'digest_buffer')
+      if (budget.held >= limits.digest_buffer) return deny('overloaded', 'digest_buffer')
       return take(exchange, maxBody)
     },
-    heldBytes: () => held,
+    heldBytes: () => budget.held,
   }
 }
 

@@ -2,6 +2,7 @@
 // method, length; then the decision; then the upstream or the refusal; then the audit event. Decides nothing itself.
 
 import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import type { Outcome } from '../audit/types.js'
 import type { Config } from '../config/config.js'
 import type { RefusalContext } from '../verify/challenge.js'
@@ -36,6 +37,8 @@ export type Enforcement = {
   readonly clock: () => Seconds
   readonly nonce: () => string
   readonly isOverloaded: () => boolean
+  /** What is wrong with the handshake of a WebSocket; null: nothing, or it asks for none. */
+  readonly judgeHandshake: (request: IncomingMessage) => Denial | null
   readonly decide: (question: { inbound: InboundRequest; match: RouteMatch }, exchange: EdgeExchange) => Promise<Grant | Refused>
   readonly forward: (granted: Grant, exchange: EdgeExchange, own: readonly string[]) => Promise<Outcome | Denial>
   readonly audit: (account: Account) => void
@@ -140,7 +143,8 @@ async function judge(exchange: EdgeExchange, arrival: Arrival, enforcement: Enfo
   // Declared lengths are judged before credentials: nobody should have to send what will not be read.
   if (Number(exchange.request.headers['content-length'] ?? 0) > match.route.policy.max_body)
     return refused(deny('body_too_large'))
-  return enforcement.decide({ inbound, match }, exchange)
+  const handshake = exchange.upgrade !== null && match.route.websocket ? enforcement.judgeHandshake(exchange.request) : null
+  return handshake === null ? enforcement.decide({ inbound, match }, exchange) : refused(handshake)
 }
 
 function findRoute(inbound: InboundRequest, config: Config): RouteMatch | Denial {

@@ -42,16 +42,18 @@ export type ProofMemory = {
   size(): number
 }
 
+/** Seconds that no one sets: a wall clock that was ahead for a while would else end records that are young. */
+const sinceStart = (): Seconds => performance.now() / 1000
+
 /** The keys, and which of them end when: so that removing costs what adding did. */
-export function createProofMemory(maxEntries: number): ProofMemory {
+export function createProofMemory(maxEntries: number, monotonic = sinceStart): ProofMemory {
   const known = Array.from({ length: SHARDS }, () => new Set<string>())
   let size = 0
   const ending = new Map<number, string[]>()
   let oldest: number | null = null
-  let latest: Seconds = 0
 
-  function sweep(): void {
-    for (let budget = SWEEP; budget > 0 && oldest !== null && (oldest + 1) * BUCKET < latest; budget--) {
+  function sweep(at: Seconds): void {
+    for (let budget = SWEEP; budget > 0 && oldest !== null && (oldest + 1) * BUCKET < at; budget--) {
       const bucket = ending.get(oldest)
       const key = bucket?.pop()
       if (key !== undefined && shardOf(known, key).delete(key)) size--
@@ -64,16 +66,15 @@ export function createProofMemory(maxEntries: number): ProofMemory {
 
   return {
     add({ key, until, now }) {
-      // By the latest time ever seen: a clock that goes back and forth must not remove what is still young.
-      latest = Math.max(latest, now)
-      sweep()
+      const at = monotonic()
+      sweep(at)
       const short = shortKey(key)
       const shard = shardOf(known, short)
       if (shard.has(short)) return 'used'
       if (size >= maxEntries) return 'full'
       shard.add(short)
       size++
-      const end = Math.floor(Math.max(until, now) / BUCKET)
+      const end = Math.floor((at + Math.max(0, until - now)) / BUCKET)
       const bucket = ending.get(end)
       if (bucket === undefined) ending.set(end, [short])
       else bucket.push(short)

@@ -48,7 +48,12 @@ export function createRedisStore(settings: RedisSettings, options: RedisStoreOpt
     said = now
     log(`replay store: ${now ?? 'well'}`)
   }
-  const link = watchRedis({ redis, timeout, look: identity.look, changed })
+  const look = (): Promise<string | null> => {
+    // A process without requests must notice a clock that steps back as well.
+    isSteady(clock())
+    return identity.look()
+  }
+  const link = watchRedis({ redis, timeout, look, changed })
   const record = createRecorder({ redis, link, identity, timeout, ...replicas })
 
   /** Nobody may have accepted it twice, not even processes that know nothing of each other. */

@@ -26,7 +26,7 @@ const lab = await startLab({ yaml: moreRoutes })
 t.teardown(() => lab.stop())
 const jwk = (key: typeof rsaKey, kid: string) => ({ ...key.jwk, kid })
 lab.write('issuer.jwks', JSON.stringify({ keys: [jwk(issuerKey, 'issuer-1'), jwk(rsaKey, 'rsa'), jwk(edKey, 'ed')] }))
-await lab.reload(moreRoutes)
+await lab.reload((parts) => parts)
 
 const draft = (path = '/read/1', method = 'GET') => makeDraft({ host: HOST, path, method })
 const change = (make: (draft: Draft) => void, path?: string, method?: string): Draft => {
@@ -90,7 +90,9 @@ t.test('every tier', async (t) => {
     'sensitive_write with DPoP and none': () => draft('/tenants/tenant-1/decision', 'POST'),
     'a route with a list of clients': () => draft('/partner'),
   })
-  t.equal(lab.calls.find(({ url }) => url.startsWith('/public?'))?.url, '/public?access_token=a&b=%7e')
+  t.test('a query reaches the upstream as it came', async (t) => {
+    t.ok(lab.calls.some(({ url }) => url === '/public?access_token=a&b=%7e'))
+  })
 })
 
 t.test('every algorithm', async (t) => {
@@ -171,7 +173,7 @@ t.test('spellings of credentials', async (t) => {
     'the scheme in small letters': () => scheme('dpop'),
     'the scheme in odd letters': () => scheme('dPOP'),
     'several spaces behind the scheme': () => scheme('DPoP   '),
-    'bearer in odd letters': () => bearer(change((r) => r, '/profile')),
+    'bearer in odd letters': () => change((r) => (bearer(r).scheme = 'bEARER'), '/profile'),
     'header names in any case': () =>
       lines(({ authorization, dpop }) => [
         ['DPOP', dpop ?? ''],
@@ -184,11 +186,6 @@ t.test('spellings of credentials', async (t) => {
       ]),
     'something in DPoP beside an unbound bearer token': () =>
       change((r) => (bearer(r).headers = [['DPoP', 'not.a.proof']]), '/profile'),
-  })
-  t.test('grants bearer in any case', async (t) => {
-    const request = bearer(draft('/profile'))
-    request.scheme = 'bEARER'
-    t.equal((await lab.send(request)).status, 200)
   })
 })
 
@@ -276,11 +273,11 @@ t.test('the nonce dance', async (t) => {
   t.equal(second.header('cache-control'), 'no-store')
   t.equal((await lab.send(withNonce(nonce))).status, 200, 'again, for another proof')
   t.equal((await lab.send(withNonce(nonce, '/nonce/2'))).status, 200, 'on another route')
-  for (const seconds of [-3600, 3600]) {
+  for (const seconds of [-3590, 3590]) {
     const reply = await lab.send(withNonce(nonce, '/nonce', { iat: now() + seconds }))
     t.equal(reply.status, 200, `iat ${seconds} s: the nonce says how young the proof is`)
   }
-  const once = withNonce(nonce, '/nonce', { iat: now() - 3600 })
+  const once = withNonce(nonce, '/nonce', { iat: now() - 3590 })
   t.equal((await lab.send(once)).status, 200)
   t.equal(JSON.parse((await lab.send(once)).body).reason, 'proof_replayed', 'once, whatever its iat says')
 

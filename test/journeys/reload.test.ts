@@ -1,9 +1,13 @@
-// What a reload changes at once, also for tokens and proof keys that were seen before (contract §2 Reload), and what the caches
-// must never say.
+// What a reload changes at once, also for tokens, proof keys and connections that were there before (contract §2 Reload).
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { clientKey, type Draft, issuerKey, makeDraft, printDraft } from '../support/draft.js'
+import { makeAssertionKey } from '../support/certificates.js'
+import { makeCrl } from '../support/certs.js'
+import { type Draft, issuerKey, makeDraft, printDraft } from '../support/draft.js'
 import { makeKey } from '../support/jwt.js'
+import { anonymous, certificateBound } from '../support/kinds.js'
 import { HOST, startLab } from '../support/lab.js'
 
 const draft = (path = '/read/1'): Draft => makeDraft({ host: HOST, path })
@@ -47,6 +51,106 @@ t.test('a key that is gone takes its tokens with it', async (t) => {
   t.equal((await send()).status, 200)
 })
 
+t.test('a key that the issuer takes out of its set stops cached tokens at the next fetch', async (t) => {
+  let key = issuerKey
+  const issuer = createServer((_, response) => void response.end(JSON.stringify({ keys: [{ ...key.jwk, kid: 'issuer-1' }] })))
+  await new Promise<void>((resolve) => issuer.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => issuer.close())
+  const { port } = issuer.address() as AddressInfo
+  const from = `jwks_uri: 'http://127.0.0.1:${port}/jwks', jwks_refresh: 200ms`
+  const lab = await startLab({
+    store: 'memory',
+    yaml: (parts) => ({ ...parts, issuers: parts.issuers?.replace('jwks_file: issuer.jwks', from) ?? '' }),
+  })
+  t.teardown(() => lab.stop())
+  const { token } = draft()
+  const send = () => {
+    const request = draft()
+    request.token = token
+    return lab.send(request)
+  }
+  t.equal((await send()).status, 200)
+  key = makeKey()
+  for (let i = 0; i < 50 && (await send()).status === 200; i++) await sleep(50)
+  t.equal(reasonOf(await send()), 'token_signature')
+})
+
+t.test('a revoked certificate loses its connection, and has no other', async (t) => {
+  const lab = await startLab({ store: 'memory' })
+  t.teardown(() => lab.stop())
+  const { clientCa, clients } = lab.certificates
+  const bound = () => printDraft(certificateBound(draft('/mtls'), lab.thumbprint('client')))
+  const [certified, plain] = await Promise.all([lab.open({ certificate: 'client' }), lab.open()])
+  t.teardown(() => plain.close())
+  certified.send(bound())
+  t.equal((await certified.response()).status, 200)
+  plain.send(printDraft(draft()))
+  t.equal((await plain.response()).status, 200)
+
+  lab.write('clients.crl', await makeCrl(clientCa, [clients.client]))
+  await lab.reload((parts) => ({
+    ...parts,
+    listen: parts.listen?.replace('client_ca: client-ca.crt', 'client_ca: client-ca.crt, crl: [clients.crl]') ?? '',
+  }))
+  t.equal(await certified.ended(), '', 'closed, without a word')
+  t.equal(reasonOf(await lab.sendRaw(bound(), { certificate: 'client' })), 'certificate_invalid')
+  const other = certificateBound(draft('/mtls'), lab.thumbprint('other'))
+  t.equal((await lab.send(other, { certificate: 'other' })).status, 200, 'another of the same CA')
+  plain.send(printDraft(draft()))
+  t.equal((await plain.response()).status, 200, 'a connection without certificate goes on')
+})
+
+t.test('assertion keys and nonce secrets change without anyone noticing', async (t) => {
+  const lab = await startLab({ store: 'memory' })
+  t.teardown(() => lab.stop())
+  const published = async (): Promise<string[]> => {
+    const { body } = await lab.sendRaw(`GET /.well-known/holdfast-jwks.json HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`)
+    return JSON.parse(body).keys.map(({ kid }: { kid: string }) => kid)
+  }
+  const signedBy = async (): Promise<string> => {
+    t.equal((await lab.send(anonymous(draft('/public')))).status, 200)
+    const [header = ''] = String(lab.calls.at(-1)?.headers['holdfast-assertion']).split('.')
+    return JSON.parse(Buffer.from(header, 'base64url').toString()).kid
+  }
+  const [old] = await published()
+  t.equal(await signedBy(), old)
+  const nonce = await lab.nonce()
+  lab.write('next.key', makeAssertionKey())
+  await lab.reload((parts) => ({
+    ...parts,
+    assertion: '{ issuer: https://gateway.example.com, keys: [next.key, assertion.key] }',
+    dpop: `{ nonce_secret: [${'m'.repeat(32)}, ${'n'.repeat(32)}] }`,
+  }))
+  const both = await published()
+  t.equal(both.length, 2)
+  t.ok(both.includes(old ?? ''), 'backends can still verify what is on its way')
+  t.equal(await signedBy(), both[0])
+  t.not(both[0], old)
+  t.equal((await lab.send(makeDraft({ host: HOST, path: '/nonce', nonce }))).status, 200, 'a nonce of the previous secret')
+  await lab.reload((parts) => ({ ...parts, dpop: `{ nonce_secret: ${'m'.repeat(32)} }` }))
+  t.equal(reasonOf(await lab.send(makeDraft({ host: HOST, path: '/nonce', nonce }))), 'nonce_stale')
+})
+
+t.test('limits hold for the next request', async (t) => {
+  const lab = await startLab({ store: 'memory', yaml: (parts) => ({ ...parts, limits: '{ digest_buffer: 1KiB }' }) })
+  t.teardown(() => lab.stop())
+  const client = await lab.open()
+  t.teardown(() => client.close())
+  const post = async (headers: Draft['headers'] = []) => {
+    const request = makeDraft({ host: HOST, path: '/tenants/tenant-1/decision', method: 'POST' })
+    request.body = Buffer.alloc(2000)
+    request.headers = headers
+    return lab.send(request)
+  }
+  t.equal(reasonOf(await post()), 'overloaded')
+  await lab.reload((parts) => ({ ...parts, limits: '{ digest_buffer: 1MiB, header_count: 10 }' }))
+  t.equal((await post()).status, 200)
+  const many = Array.from({ length: 10 }, (_, i): [string, string] => [`X-${i}`, '1'])
+  t.equal(reasonOf(await post(many)), 'headers_too_large')
+  client.send(printDraft(Object.assign(draft(), { headers: many })))
+  t.equal((await client.response()).status, 431, 'on a connection that was there before too')
+})
+
 t.test('requests under way finish with what they started with', async (t) => {
   let release: () => void = () => undefined
   const lab = await startLab({
@@ -63,37 +167,3 @@ t.test('requests under way finish with what they started with', async (t) => {
   release()
   t.equal((await reply).status, 200)
 })
-
-t.test('a cached token is judged anew on every route, a cached proof key for every token', async (t) => {
-  const lab = await startLab({ store: 'memory' })
-  t.teardown(() => lab.stop())
-  const { token } = draft()
-  const on = (path: string, change: (request: Draft) => void = () => undefined) => {
-    const request = draft(path)
-    request.token = sameToken(token)
-    change(request)
-    return lab.send(request)
-  }
-  t.equal((await on('/read/1')).status, 200)
-  t.equal(reasonOf(await on('/mtls')), 'binding_insufficient')
-  t.equal(reasonOf(await on('/nonce')), 'nonce_missing')
-  const another = await on('/read/1', (request) => {
-    request.token.claims.cnf = { jkt: makeKey().jkt }
-  })
-  t.equal(reasonOf(another), 'proof_key', 'a known proof key, and a token that is bound to another')
-  const almost = await on('/read/1', (request) => {
-    request.spoilToken = (text) => `${text.slice(0, -6)}AAAAAA`
-  })
-  t.equal(reasonOf(almost), 'token_signature', 'a token with the same beginning')
-  const soon = draft()
-  soon.token.claims.exp = soon.now + 2
-  t.equal((await lab.send(soon)).status, 200)
-  await sleep(2100)
-  const late = draft()
-  late.token = soon.token
-  t.equal(reasonOf(await lab.send(late)), 'token_expired')
-  t.equal(clientKey.jkt.length, 43)
-})
-
-/** The same token to the letter, with claims that may be changed. */
-const sameToken = (token: Draft['token']): Draft['token'] => ({ ...token, claims: { ...token.claims } })

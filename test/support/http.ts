@@ -21,7 +21,7 @@ export async function exchange(
   try {
     client.send(bytes)
     // `HEAD ` begins no other method.
-    const asked = { method: bytes.toString('latin1', 0, 5) === 'HEAD ' ? 'HEAD' : 'GET' }
+    const asked = { method: bytes.toString('latin1').startsWith('HEAD ') ? 'HEAD' : 'GET' }
     let answer = await client.response(asked)
     while (answer.status >= 100 && answer.status < 200 && answer.status !== 101) answer = await client.response(asked)
     const { status, lines, body } = answer

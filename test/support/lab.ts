@@ -24,6 +24,7 @@ export type Call = {
   readonly headers: IncomingHttpHeaders
   readonly rawHeaders: readonly string[]
   readonly body: Buffer
+  readonly trailers: readonly string[]
 }
 
 export type LabOptions = {
@@ -221,7 +222,7 @@ function startUpstream(calls: Call[], answer: LabOptions['upstream']): Promise<S
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
       const { method = '', url = '', headers, rawHeaders } = request
-      const call = { method, url, headers, rawHeaders, body: Buffer.concat(chunks) }
+      const call = { method, url, headers, rawHeaders, body: Buffer.concat(chunks), trailers: request.rawTrailers }
       calls.push(call)
       const text = JSON.stringify({ method, url, headers })
       response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) })

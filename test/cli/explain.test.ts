@@ -1,0 +1,118 @@
+// `holdfast explain`: command, standard output, standard error, exit code.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { explain } from '../../src/cli/explain.js'
+import { makeCertificates } from '../support/certificates.js'
+import { type Draft, issuerKey, makeDraft, printDraft } from '../support/draft.js'
+import { anonymous } from '../support/kinds.js'
+
+const HOST = 'api.example.com'
+const cwd = t.testdir({})
+const { files } = await makeCertificates(HOST)
+for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text)
+writeFileSync(join(cwd, 'issuer.jwks'), JSON.stringify({ keys: [{ ...issuerKey.jwk, kid: 'issuer-1' }] }))
+writeFileSync(
+  join(cwd, 'routes.yaml'),
+  `version: 1
+listen: { tls: { key: server.key, cert: server.crt } }
+public_origins: [https://${HOST}]
+issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, jwks_file: issuer.jwks }]
+assertion: { key: assertion.key }
+tiers: { moderate_write: { extends: sensitive_read, binding: any } }
+upstreams: { cases: { url: https://cases.internal } }
+routes:
+  - { path: /public, methods: [GET], tier: public, upstream: cases }
+  - { path: '/cases/:id', methods: [GET], tier: moderate_write, upstream: cases, scopes: [case.read] }
+  - { path: /pay, methods: [POST], tier: high_value, upstream: cases }
+`,
+)
+
+async function run(...args: readonly string[]) {
+  const out: string[] = []
+  const err: string[] = []
+  const io = { out: (line: string) => void out.push(line), err: (line: string) => void err.push(line), env: {}, cwd }
+  return { code: await explain.run(args, io), out: out.join('\n'), err: err.join('\n') }
+}
+const draft = (path = '/cases/7'): Draft => makeDraft({ host: HOST, path })
+const judged = (request: Draft) => {
+  writeFileSync(join(cwd, 'request.http'), printDraft(request))
+  return run('--request', 'request.http')
+}
+
+t.test('a method and a URL: route, tier and every check with its setting and its section', async (t) => {
+  const { code, out, err } = await run('GET', `https://${HOST}/cases/7?a=b`)
+  t.equal(code, 0)
+  t.equal(err, '')
+  t.match(out, /^GET https:\/\/api\.example\.com\/cases\/7$/m)
+  t.match(out, /route +GET \/cases\/:id$/m)
+  t.match(out, /tier +moderate_write$/m)
+  t.match(out, /upstream +cases$/m)
+  t.match(out, /binding="any"/)
+  t.match(out, /proof_max_age=60/)
+  t.match(out, /scopes=\["case\.read"\]/)
+  t.match(out, /RFC 9449 §4\.3 \(9\)/)
+  const lines = out.split('\n')
+  const at = (name: string) => lines.findIndex((line) => line.trim().startsWith(name))
+  t.ok(at('proof-method') < at('proof-target') && at('proof-target') < at('proof-age'), 'in the order of judging')
+  t.match((await run('HEAD', `https://${HOST}/cases/7`)).out, /route +GET/)
+  t.match((await run('GET', `HTTPS://${HOST.toUpperCase()}:443/public`)).out, /nothing is judged/)
+})
+
+t.test('what no route serves', async (t) => {
+  for (const [method, url, said] of [
+    ['GET', `https://${HOST}/nothing`, /^refused: route_unknown \(404\)/],
+    ['DELETE', `https://${HOST}/cases/7`, /^refused: method_not_allowed \(405\).*GET/],
+    ['GET', 'https://other.example.com/cases/7', /^refused: host_unknown \(421\)/],
+    ['GET', `https://${HOST}/cases/../pay`, /^refused: target_malformed \(400\)/],
+  ] as const) {
+    const { code, out } = await run(method, url)
+    t.equal(code, 1, url)
+    t.match(out, said)
+  }
+})
+
+t.test('a request from a file: what each check would answer', async (t) => {
+  const request = draft()
+  const granted = await judged(request)
+  t.equal(granted.code, 0, granted.out)
+  t.match(granted.out, /^ +ok +proof-signature /m)
+  t.match(granted.out, /^granted/m)
+  t.equal((await judged(request)).code, 0, 'nothing is recorded as used')
+  t.equal((await judged(anonymous(draft('/public')))).code, 0)
+
+  const wrong = draft()
+  if (wrong.proof !== null) wrong.proof.claims.htm = 'POST'
+  const refused = await judged(wrong)
+  t.equal(refused.code, 1)
+  t.match(refused.out, /^ +ok +proof-token /m)
+  t.match(refused.out, /^ +proof_method +proof-method /m)
+  t.match(refused.out, /^ +- +proof-target /m, 'not asked any more')
+  t.match(refused.out, /^refused: proof_method \(401\)/m)
+  t.equal((await judged(anonymous(draft()))).code, 1)
+
+  writeFileSync(join(cwd, 'request.http'), printDraft(draft()).toString().replaceAll('\r\n', '\n'))
+  t.equal((await run('--request', 'request.http')).code, 0, 'lines as an editor ends them')
+  const { out } = await judged(draft())
+  t.notMatch(out, /eyJ/, 'no token and no proof is printed')
+})
+
+t.test('wrong usage', async (t) => {
+  writeFileSync(join(cwd, 'garbage.http'), 'hello\n')
+  for (const args of [
+    [],
+    ['GET'],
+    ['GET', `http://${HOST}/public`],
+    ['GET', `https://${HOST}/public`, 'more'],
+    ['GET', `https://${HOST}/public`, '--request', 'request.http'],
+    ['--request', 'garbage.http'],
+    ['--nonsense'],
+  ]) {
+    const { code, err } = await run(...args)
+    t.equal(code, 2, args.join(' '))
+    t.match(err, /^holdfast explain: .+\ntry: holdfast explain --help$/)
+  }
+  const { code, err } = await run('--config', 'nowhere.yaml', 'GET', `https://${HOST}/public`)
+  t.equal(code, 1)
+  t.match(err, /holdfast check nowhere\.yaml/)
+})
