@@ -24,6 +24,8 @@ export type DecidePorts = VerifyPorts & {
   readonly limits: VerifyPorts['limits'] & { readonly body_total: Seconds }
   readonly clock: () => Seconds
   readonly replay: ReplayStore
+  /** Proofs made before this were too old when they could first have been sent: a reload lengthened the window since. */
+  readonly provenSince: () => Seconds
   /** Seconds to wait, or null when the request may pass. */
   readonly charge: (charge: Charge) => Promise<Seconds | null>
   /** Writes the decision where the tier's `audit` is `durable`, and answers once it is on disk; false: it can't be. */
@@ -35,7 +37,7 @@ export type HoldBody = (maxBody: number) => Promise<Uint8Array | Denial>
 
 /** Judges a request. A refusal leaves the replay store untouched, unless the proof itself was the last thing wrong. */
 export async function decide(question: Question, holdBody: HoldBody, ports: DecidePorts): Promise<Grant | Refused> {
-  const evidence = await verify(question, ports.clock(), ports)
+  const evidence = await verifyNow(question, ports)
   if ('denial' in evidence) return evidence
   const { route } = question.match
   const { policy } = route
@@ -59,9 +61,21 @@ export async function decide(question: Question, holdBody: HoldBody, ports: Deci
   return granted
 }
 
+/** How long (seconds) verifying may take before it counts as out of date. */
+const STALE: Seconds = 0.5
+
+/** Where an issuer's keys had to be fetched, seconds have gone by: then the request is judged again, by the time it is. */
+async function verifyNow(question: Question, ports: DecidePorts): Promise<Evidence | Refused> {
+  const now = ports.clock()
+  const answer = await verify(question, now, ports)
+  return ports.clock() - now < STALE ? answer : verify(question, ports.clock(), ports)
+}
+
 /** Records the proof as used: the one thing that can't be undone (RFC 9449 §11.1). */
 async function spend(proof: Proof, evidence: Evidence, policy: Policy, ports: DecidePorts): Promise<Denial | null> {
-  switch (await ports.replay.firstUse(useOf(proof, evidence, policy, ports))) {
+  const use = useOf(proof, evidence, policy, ports)
+  if (use.datedAt < ports.provenSince()) return deny('proof_too_old', 'older than the window before the reload')
+  switch (await ports.replay.firstUse(use)) {
     case 'first':
       return null
     case 'used':

@@ -18,7 +18,7 @@ import { type Edge, openEdge } from './edge/server.js'
 import { createRateLimiter } from './limits/rate.js'
 import { createMemoryStore } from './replay/memory.js'
 import { createRedisStore } from './replay/redis.js'
-import { type Adapters, assemble, clock, type GatewayOptions, type Running, retire, shareOf } from './running.js'
+import { type Adapters, assemble, clock, type GatewayOptions, noteWindows, type Running, retire, shareOf } from './running.js'
 import type { Seconds } from './verify/scalars.js'
 
 export type Gateway = {
@@ -54,24 +54,34 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   const edges = await Promise.all(config.listeners.map((_, index) => openListener(index, () => running)))
   phase = 'serving'
 
+  let reloads: Promise<void> = Promise.resolve()
+  const take = async (next: Config): Promise<void> => {
+    const previous = running
+    const assembled = await assemble(next, adapters)
+    noteWindows(adapters.windows, previous.config, next)
+    running = assembled
+    reloadProblem = null
+    next.listeners.forEach((listener, index) => {
+      const edge = edges[index]
+      const before = previous.config.listeners[index]
+      edge?.setTls(listener)
+      edge?.setLimits(shareOf(next.limits, next.workers))
+      const judgedAnew = listener.client_ca !== before?.client_ca || listener.crl.join() !== before?.crl.join()
+      if (judgedAnew) edge?.closeCertified()
+    })
+    void retire(previous)
+  }
+
   return {
     addresses: edges.map(({ address }) => `${address.address}:${address.port}`),
     adminAddress: admin.address,
     config: () => running.config,
     reopenAudit: () => adapters.audit.reopen(),
-    reload: async (next) => {
-      const previous = running
-      running = await assemble(next, adapters)
-      reloadProblem = null
-      next.listeners.forEach((listener, index) => {
-        const edge = edges[index]
-        const before = previous.config.listeners[index]
-        edge?.setTls(listener)
-        edge?.setLimits(shareOf(next.limits, next.workers))
-        const judgedAnew = listener.client_ca !== before?.client_ca || listener.crl.join() !== before?.crl.join()
-        if (judgedAnew) edge?.closeCertified()
-      })
-      void retire(previous)
+    reload: (next) => {
+      // One after another: an earlier, slower one must not win.
+      const turn = reloads.then(() => take(next))
+      reloads = turn.catch(() => undefined)
+      return turn
     },
     reportReload: (problem) => {
       reloadProblem = problem
@@ -108,6 +118,7 @@ async function openAdapters(config: Config, options: GatewayOptions): Promise<Ad
     audit,
     bodies: { held: 0 },
     loop: watchEventLoop(),
+    windows: { since: 0 },
     tunnels: new Set(),
   }
 }

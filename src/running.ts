@@ -46,8 +46,25 @@ export type Adapters = {
   readonly audit: OpenAuditLog
   readonly bodies: BodyBudget
   readonly loop: EventLoopWatch
+  readonly windows: Windows
   /** WebSockets that are open: no server of Node's looks after them any more. */
   readonly tunnels: Set<Tunnel>
+}
+
+/**
+ * A longer `proof_max_age` makes proofs young again whose records have ended: they stay refused. `since` never goes back
+ * (epoch seconds).
+ */
+export type Windows = { since: Seconds }
+
+/** Notes at a reload from when on proofs are known to be remembered. */
+export function noteWindows(windows: Windows, previous: Config, next: Config): void {
+  const judged = ({ routes }: Config) => routes.filter(({ policy }) => policy.token === 'required')
+  const ages = (config: Config) => judged(config).map(({ path, methods, policy }) => [path, methods, policy.proof_max_age])
+  const shortest = Math.min(...judged(previous).map(({ policy }) => policy.proof_max_age))
+  const longest = Math.max(...judged(next).map(({ policy }) => policy.proof_max_age))
+  if (longest > shortest && ages(previous).join() !== ages(next).join())
+    windows.since = Math.max(windows.since, clock() - shortest)
 }
 
 /** What belongs to one configuration. */
@@ -91,6 +108,7 @@ export async function assemble(config: Config, adapters: Adapters): Promise<Runn
     keysGeneration: issuerKeys.generation,
     nonceTime: (nonce) => readNonceTime(secrets, nonce),
     replay,
+    provenSince: () => adapters.windows.since,
     charge: rates.charge,
     record: (verdict) => {
       const { inbound: arrived, captured } = verdict.evidence
@@ -183,5 +201,5 @@ function nonceOfTheSecond(secret: string): () => string {
 export async function retire({ requests, issuerKeys, pools }: Running): Promise<void> {
   await Promise.allSettled(requests)
   issuerKeys.close()
-  await pools.close()
+  await pools.close().catch(() => undefined)
 }

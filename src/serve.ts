@@ -61,11 +61,7 @@ async function runWorker(file: string, config: Config, io: Io): Promise<number> 
   const accepting = { addresses: gateway.addresses, admin: gateway.adminAddress, policy_version: config.policyVersion }
   if (cluster.isWorker) process.send?.({ accepting })
   else logger.info({ ...accepting, workers: 1 }, 'accepting requests')
-  // One after another: an earlier, slower one must not win.
-  let reloads = Promise.resolve()
-  process.on('SIGHUP', () => {
-    reloads = reloads.then(() => reload(file, gateway, io))
-  })
+  process.on('SIGHUP', () => void reload(file, gateway, io))
   // A terminal tells the primary and its workers alike; a worker heeds its primary alone.
   if (cluster.isWorker) process.on('SIGINT', () => undefined)
   const signals: NodeJS.Signals[] = cluster.isWorker ? ['SIGTERM'] : ['SIGTERM', 'SIGINT']

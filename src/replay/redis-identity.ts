@@ -75,6 +75,11 @@ export function identifyStore({ redis, prefix, clock, clockSkew, wait, waitMs, l
     const told = Number.parseInt(value, 10)
     floor = Math.max(floor, Number.isNaN(told) ? endOfDoubt() : Math.min(told, endOfDoubt()))
     seen = { key, value, evicted }
+    // One that started after the loss took the store for a new one; whoever knows better tells it, and all that come later.
+    if (told < floor - clockSkew) {
+      seen = { key, value: `${floor}:${randomBytes(12).toString('base64url')}`, evicted }
+      await redis.set(key, seen.value)
+    }
     return null
   }
 

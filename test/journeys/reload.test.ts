@@ -167,3 +167,16 @@ t.test('requests under way finish with what they started with', async (t) => {
   release()
   t.equal((await reply).status, 200)
 })
+
+t.test('a window that a reload lengthens makes no used proof young again', async (t) => {
+  const short = 'audit: all, clock_skew: 1s, proof_max_age: 1s'
+  const lab = await startLab({ yaml: (parts) => ({ ...parts, tiers: `${parts.tiers?.replace('audit: all', short)}` }) })
+  t.teardown(() => lab.stop())
+  const used = draft()
+  t.equal((await lab.send(used)).status, 200)
+  // Past the end of its record: the window, the skew and a margin.
+  await sleep(4500)
+  await lab.reload((parts) => ({ ...parts, tiers: `${parts.tiers?.replace('proof_max_age: 1s', 'proof_max_age: 5m')}` }))
+  t.equal(JSON.parse((await lab.send(used)).body).reason, 'proof_too_old')
+  t.equal((await lab.send(draft())).status, 200, 'a new one passes')
+})

@@ -220,6 +220,21 @@ t.test('a new deployment takes proofs that are as old as they may be', async (t)
   t.equal(await later.firstUse(newUse({ datedAt: seconds() - 50 })), 'first')
 })
 
+t.test('a process that starts right after a loss is told by those that knew the store before', async (t) => {
+  const { store, redis, openStore } = await open(t)
+  const before = newUse()
+  t.equal(await store.firstUse(before), 'first')
+  redis.pause()
+  await redis.kill()
+  await redis.start()
+  const later = await openStore()
+  await recovery(store)
+  await sleep(1500)
+  t.equal(await later.firstUse({ ...before, now: seconds() }), 'forgotten')
+  const evenLater = await openStore()
+  t.equal(await evenLater.firstUse({ ...before, now: seconds() }), 'forgotten')
+})
+
 t.test('evictions that nobody saw happen', async (t) => {
   const { store, redis } = await open(t)
   await redis.call('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru')
