@@ -24,8 +24,8 @@ export type DecidePorts = VerifyPorts & {
   readonly limits: VerifyPorts['limits'] & { readonly body_total: Seconds }
   readonly clock: () => Seconds
   readonly replay: ReplayStore
-  /** Proofs made before this were too old when they could first have been sent: a reload lengthened the window since. */
-  readonly provenSince: () => Seconds
+  /** Is the record of a proof dated so, had it been used before, sure to be there still? Not after a reload lengthened the window. */
+  readonly isRemembered: (datedAt: Seconds, now: Seconds) => boolean
   /** Seconds to wait, or null when the request may pass. */
   readonly charge: (charge: Charge) => Promise<Seconds | null>
   /** Writes the decision where the tier's `audit` is `durable`, and answers once it is on disk; false: it can't be. */
@@ -74,7 +74,7 @@ async function verifyNow(question: Question, ports: DecidePorts): Promise<Eviden
 /** Records the proof as used: the one thing that can't be undone (RFC 9449 §11.1). */
 async function spend(proof: Proof, evidence: Evidence, policy: Policy, ports: DecidePorts): Promise<Denial | null> {
   const use = useOf(proof, evidence, policy, ports)
-  if (use.datedAt < ports.provenSince()) return deny('proof_too_old', 'older than the window before the reload')
+  if (!ports.isRemembered(use.datedAt, use.now)) return deny('proof_too_old', 'older than the window before the reload')
   switch (await ports.replay.firstUse(use)) {
     case 'first':
       return null

@@ -18,8 +18,17 @@ import { type Edge, openEdge } from './edge/server.js'
 import { createRateLimiter } from './limits/rate.js'
 import { createMemoryStore } from './replay/memory.js'
 import { createRedisStore } from './replay/redis.js'
-import { type Adapters, assemble, clock, type GatewayOptions, noteWindows, type Running, retire, shareOf } from './running.js'
-import type { Seconds } from './verify/scalars.js'
+import {
+  type Adapters,
+  assemble,
+  clock,
+  type GatewayOptions,
+  largestSkew,
+  noteWindow,
+  type Running,
+  retire,
+  shareOf,
+} from './running.js'
 
 export type Gateway = {
   /** `host:port` of each listener. */
@@ -58,7 +67,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   const take = async (next: Config): Promise<void> => {
     const previous = running
     const assembled = await assemble(next, adapters)
-    noteWindows(adapters.windows, previous.config, next)
+    noteWindow(adapters.windows, previous.config, next)
     running = assembled
     reloadProblem = null
     next.listeners.forEach((listener, index) => {
@@ -118,12 +127,10 @@ async function openAdapters(config: Config, options: GatewayOptions): Promise<Ad
     audit,
     bodies: { held: 0 },
     loop: watchEventLoop(),
-    windows: { since: 0 },
+    windows: [],
     tunnels: new Set(),
   }
 }
-
-const largestSkew = ({ routes }: Config): Seconds => Math.max(...routes.map(({ policy }) => policy.clock_skew))
 
 async function close({ replay, rates, audit, loop }: Adapters, running: Running, admin: Admin): Promise<void> {
   loop.close()

@@ -30,6 +30,9 @@ import { type Denial, deny } from './verify/verdict.js'
 /** The only clock there is: everything inside is told the time. */
 export const clock = (): Seconds => Date.now() / 1000
 
+/** How far ahead clocks may be, on the most lenient route (seconds). */
+export const largestSkew = ({ routes }: Config): Seconds => Math.max(...routes.map(({ policy }) => policy.clock_skew))
+
 export type GatewayOptions = {
   /** 0 for the first or only process; each writes an audit file of its own. */
   readonly worker: number
@@ -46,26 +49,31 @@ export type Adapters = {
   readonly audit: OpenAuditLog
   readonly bodies: BodyBudget
   readonly loop: EventLoopWatch
-  readonly windows: Windows
+  /** Of reloads that lengthened `proof_max_age`. */
+  readonly windows: Window[]
   /** WebSockets that are open: no server of Node's looks after them any more. */
   readonly tunnels: Set<Tunnel>
 }
 
 /**
- * A longer `proof_max_age` makes proofs young again whose records have ended: they stay refused. `since` never goes back
- * (epoch seconds).
+ * A longer `proof_max_age` makes proofs young again whose records have ended. So a proof that could have been used under a
+ * shorter one, dated before `end`, goes on having that `age` (epoch seconds, seconds).
  */
-export type Windows = { since: Seconds }
+export type Window = { readonly end: Seconds; readonly age: Seconds }
 
-/** Notes at a reload from when on proofs are known to be remembered. */
-export function noteWindows(windows: Windows, previous: Config, next: Config): void {
+/** Notes at a reload by which window proofs that are out there may have been recorded. */
+export function noteWindow(windows: Window[], previous: Config, next: Config): void {
   const judged = ({ routes }: Config) => routes.filter(({ policy }) => policy.token === 'required')
   const ages = (config: Config) => judged(config).map(({ path, methods, policy }) => [path, methods, policy.proof_max_age])
-  const shortest = Math.min(...judged(previous).map(({ policy }) => policy.proof_max_age))
+  const age = Math.min(...judged(previous).map(({ policy }) => policy.proof_max_age))
   const longest = Math.max(...judged(next).map(({ policy }) => policy.proof_max_age))
-  if (longest > shortest && ages(previous).join() !== ages(next).join())
-    windows.since = Math.max(windows.since, clock() - shortest)
+  if (longest <= age || JSON.stringify(ages(previous)) === JSON.stringify(ages(next))) return
+  windows.push({ end: clock() + largestSkew(previous), age })
 }
+
+/** Would a proof dated so have been too old under one of the windows it may have been used in? */
+const isRemembered = (windows: readonly Window[], datedAt: Seconds, now: Seconds): boolean =>
+  !windows.some(({ end, age }) => datedAt < end && now > datedAt + age)
 
 /** What belongs to one configuration. */
 export type Running = {
@@ -79,11 +87,12 @@ export type Running = {
   readonly requests: Set<Promise<void>>
 }
 
-/** Everything that hangs on one configuration, issuer keys fetched. */
-export async function assemble(config: Config, adapters: Adapters): Promise<Running> {
+/** Everything that hangs on one configuration, issuer keys fetched; `previous` is what served before a reload. */
+export async function assemble(config: Config, adapters: Adapters, previous?: Running): Promise<Running> {
   const { options, replay, rates, audit, loop } = adapters
   const bodies = createBodyHolder(shareOf(config.limits, config.workers), adapters.bodies)
-  const issuerKeys = createIssuerKeys(config.issuers, { clock, log: options.log })
+  const known = previous === undefined ? {} : { previous: previous.issuerKeys }
+  const issuerKeys = createIssuerKeys(config.issuers, { clock, log: options.log, ...known })
   await issuerKeys.start()
   const keys = loadSigningKeys(config.assertion.keys)
   const pools = createPools(config.upstreams)
@@ -108,7 +117,7 @@ export async function assemble(config: Config, adapters: Adapters): Promise<Runn
     keysGeneration: issuerKeys.generation,
     nonceTime: (nonce) => readNonceTime(secrets, nonce),
     replay,
-    provenSince: () => adapters.windows.since,
+    isRemembered: (datedAt, now) => isRemembered(adapters.windows, datedAt, now),
     charge: rates.charge,
     record: (verdict) => {
       const { inbound: arrived, captured } = verdict.evidence

@@ -76,7 +76,7 @@ export function identifyStore({ redis, prefix, clock, clockSkew, wait, waitMs, l
     floor = Math.max(floor, Number.isNaN(told) ? endOfDoubt() : Math.min(told, endOfDoubt()))
     seen = { key, value, evicted }
     // One that started after the loss took the store for a new one; whoever knows better tells it, and all that come later.
-    if (told < floor - clockSkew) {
+    if (told === 0 && floor > 0) {
       seen = { key, value: `${floor}:${randomBytes(12).toString('base64url')}`, evicted }
       await redis.set(key, seen.value)
     }

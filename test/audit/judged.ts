@@ -106,7 +106,7 @@ export async function judge(change: Change = {}): Promise<Judged> {
   if (change.replayed) used.add(replayKey(draft.proof?.key.jkt ?? '', jti))
   const verdict = await decide({ inbound, match }, async () => change.body ?? Buffer.alloc(0), {
     clock: () => draft.now,
-    provenSince: () => 0,
+    isRemembered: () => true,
     keysFor: () => [{ kid: 'issuer-1', key: issuerKey.publicKey }],
     keysGeneration: () => 1,
     nonceTime: () => null,
