@@ -96,7 +96,10 @@ async function spend(proof: Proof, evidence: Evidence, policy: Policy, ports: De
 function useOf(proof: Proof, { nonceTime }: Evidence, policy: Policy, ports: DecidePorts): ProofUse {
   const datedAt = nonceTime ?? proof.claims.iat
   const held = policy.body_digest ? ports.limits.body_total : 0
-  const until = Math.max(datedAt, proof.claims.iat) + policy.proof_max_age + policy.clock_skew + held
+  // A nonce of ours counts even where none is asked for: a reload may begin to.
+  const { nonce } = proof.claims
+  const nonceMade = nonceTime ?? (typeof nonce === 'string' ? ports.nonceTime(nonce) : null) ?? 0
+  const until = Math.max(nonceMade, proof.claims.iat) + policy.proof_max_age + policy.clock_skew + held
   const key = replayKey(proof.header.jkt, proof.claims.jti)
   return { key, datedAt, until, now: ports.clock(), outage: policy.replay_outage }
 }

@@ -10,7 +10,7 @@ import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Health, readinessOf } from './admin/health.js'
 import { type Admin, openAdmin } from './admin/server.js'
-import { openAuditLog } from './audit/log.js'
+import { lastWrite, openAuditLog } from './audit/log.js'
 import type { Config } from './config/config.js'
 import { type Enforcement, enforce, refuseBroken } from './edge/enforce.js'
 import { watchEventLoop } from './edge/overload.js'
@@ -66,17 +66,20 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   let reloads: Promise<void> = Promise.resolve()
   const take = async (next: Config): Promise<void> => {
     const previous = running
-    const assembled = await assemble(next, adapters)
+    const assembled = await assemble(next, adapters, previous)
+    try {
+      setTls(edges, next, previous.config)
+    } catch (error) {
+      void retire(assembled)
+      throw error
+    }
     noteWindow(adapters.windows, previous.config, next)
     running = assembled
     reloadProblem = null
     next.listeners.forEach((listener, index) => {
-      const edge = edges[index]
       const before = previous.config.listeners[index]
-      edge?.setTls(listener)
-      edge?.setLimits(shareOf(next.limits, next.workers))
-      const judgedAnew = listener.client_ca !== before?.client_ca || listener.crl.join() !== before?.crl.join()
-      if (judgedAnew) edge?.closeCertified()
+      edges[index]?.setLimits(shareOf(next.limits, next.workers))
+      if (listener.client_ca !== before?.client_ca || listener.crl.join() !== before?.crl.join()) edges[index]?.closeCertified()
     })
     void retire(previous)
   }
@@ -105,11 +108,30 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   }
 }
 
+/** All listeners or none: a certificate that OpenSSL does not take throws, and what was set before it is taken back. */
+function setTls(edges: readonly Edge[], next: Config, previous: Config): void {
+  const set = ({ listeners }: Config): void => {
+    for (const [index, listener] of listeners.entries()) edges[index]?.setTls(listener)
+  }
+  try {
+    set(next)
+  } catch (error) {
+    set(previous)
+    throw error
+  }
+}
+
 /** RFC 6455 §7.4.1. */
 const GOING_AWAY = 1001
 
+/** No proof lives longer (seconds): with a nonce its `iat` may be an hour off. */
+const LONGEST_PROOF = 2 * 3600
+
 async function openAdapters(config: Config, options: GatewayOptions): Promise<Adapters> {
   const { log, worker } = options
+  // The audit file is the only witness of what ran here before.
+  const written = lastWrite(config.audit.file, worker)
+  const ranBefore = written !== null && clock() - written < LONGEST_PROOF
   const audit = await openAuditLog({
     file: config.audit.file,
     refusalsPerSecond: Math.ceil(config.audit.refusals_per_second / config.workers),
@@ -118,7 +140,8 @@ async function openAdapters(config: Config, options: GatewayOptions): Promise<Ad
     log,
   })
   const redis = config.replay.store === 'redis' ? config.replay.redis : null
-  const replay = redis === null ? createMemoryStore() : createRedisStore(redis, { clock, log, clockSkew: largestSkew(config) })
+  const replay =
+    redis === null ? createMemoryStore() : createRedisStore(redis, { clock, log, clockSkew: largestSkew(config), ranBefore })
   await replay.start()
   return {
     options,

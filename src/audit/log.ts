@@ -2,8 +2,10 @@
 // (contract §7). A gap in `seq` is a line that was lost. Refusals of callers who have proven nothing are bounded per second.
 // Does not decide: what is written of a request (record.ts).
 
+import { statSync } from 'node:fs'
 import { parse } from 'node:path'
 import pino from 'pino'
+import type { Seconds } from '../verify/scalars.js'
 import { openLineFile } from './line-file.js'
 import type { AuditEvent, AuditLog } from './types.js'
 
@@ -29,6 +31,12 @@ export function fileOfWorker(file: string, worker: number): string {
   if (worker === 0) return file
   const { ext } = parse(file)
   return `${file.slice(0, file.length - ext.length)}.${worker}${ext}`
+}
+
+/** When this worker last wrote to its file (epoch seconds); null: never, or there is no file. */
+export function lastWrite(file: string | null, worker: number): Seconds | null {
+  const stat = file === null ? undefined : statSync(fileOfWorker(file, worker), { throwIfNoEntry: false })
+  return stat?.isFile() && stat.size > 0 ? stat.mtimeMs / 1000 : null
 }
 
 /** Rejects with a message for the operator when the file can't be opened. */

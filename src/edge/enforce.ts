@@ -13,7 +13,7 @@ import { Denial, deny, type Grant } from '../verify/verdict.js'
 import { framingProblem } from './framing.js'
 import { type Head, type HeadLines, hostOf, judgeHead, readInbound, readLines, readOrigin } from './inbound.js'
 import type { Documents } from './metadata.js'
-import { refusalText, refuse } from './refuse.js'
+import { drain, refusalText, refuse } from './refuse.js'
 import type { BrokenRequest, EdgeExchange } from './server.js'
 
 /** What becomes of a request, as far as it came; for the audit event. */
@@ -86,8 +86,13 @@ export async function enforce(exchange: EdgeExchange, enforcement: Enforcement):
   } catch (error) {
     enforcement.fault(error)
     const denial = deny('gateway_fault')
-    refuse(request, response, denial, contextOf(head, lines, progress, enforcement))
-    account({ denial, found: NOTHING_FOUND }, null)
+    try {
+      refuse(request, response, denial, contextOf(head, lines, progress, enforcement))
+      account({ denial, found: NOTHING_FOUND }, null)
+    } catch (second) {
+      enforcement.fault(second)
+      response.destroy()
+    }
   }
 }
 
@@ -178,6 +183,7 @@ function serveDocument(
   ]
   response.writeHead(200, [...headers, ...own])
   response.end(request.method === 'HEAD' ? undefined : text)
+  if (!request.complete) drain(request)
   return null
 }
 

@@ -43,7 +43,8 @@ export function refusalText(denial: Denial, context: RefusalContext): string {
   return `${lines.join('\r\n')}\r\n\r\n${body}`
 }
 
-function drain(request: IncomingMessage): void {
+/** Reads and throws away what is left of a body, within bounds; beyond them the connection is cut. */
+export function drain(request: IncomingMessage): void {
   let left = DRAIN_BYTES
   const cut = () => request.socket.destroy()
   const timer = setTimeout(cut, DRAIN_MS)

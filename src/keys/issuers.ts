@@ -23,7 +23,12 @@ export type IssuerKeysOptions = {
   readonly log: (message: string) => void
   /** How a set is got; left out: over the network, by this process. Rejects with a message for the operator. */
   readonly fetchSet?: (source: IssuerSource, stop: AbortSignal) => Promise<FetchedSet>
+  /** Those of the configuration before this one: what they know of an issuer serves on while it is silent (contract §9). */
+  readonly previous?: Pick<IssuerKeys, 'known'>
 }
+
+/** Keys of one place, when they were fetched, and their generation. */
+export type KnownKeys = { readonly keys: readonly PublishedKey[]; readonly fetchedAt: Seconds; readonly generation: number }
 
 export type IssuerKeys = {
   readonly keysFor: KeysFor
@@ -33,6 +38,8 @@ export type IssuerKeys = {
   start(): Promise<void>
   /** One sentence for each issuer whose last fetch failed, or that has no usable key. */
   degraded(): readonly string[]
+  /** What was fetched from just this place; null: nothing that may be used now. */
+  known(source: IssuerSource): KnownKeys | null
   close(): void
 }
 
@@ -58,7 +65,7 @@ let lastGeneration = 0
 export function createIssuerKeys(sources: readonly IssuerSource[], options: IssuerKeysOptions): IssuerKeys {
   const { clock, log } = options
   const fetchSet = options.fetchSet ?? (async (source, stop) => ({ set: await fetchKeySet(source, stop), age: 0 }))
-  const held = new Map(sources.map((source) => [source.issuer, hold(source)]))
+  const held = new Map(sources.map((source) => [source.issuer, hold(source, options.previous?.known(source) ?? null)]))
   const closing = new AbortController()
 
   const isCooling = ({ triedAt }: Held): boolean => {
@@ -146,6 +153,13 @@ export function createIssuerKeys(sources: readonly IssuerSource[], options: Issu
     },
     degraded: () =>
       [...held.values()].flatMap(({ source, problem }) => (problem === null ? [] : [`issuer ${source.issuer}: ${problem}`])),
+    known: (source) => {
+      const issuer = held.get(source.issuer)
+      if (issuer === undefined || source.keys.from === 'file' || placeOf(source) !== placeOf(issuer.source)) return null
+      expire(issuer)
+      const { keys, fetchedAt, generation } = issuer
+      return keys === null ? null : { keys, fetchedAt, generation }
+    },
     close: () => {
       closing.abort()
       for (const { timer } of held.values()) if (timer !== null) clearTimeout(timer)
@@ -153,13 +167,16 @@ export function createIssuerKeys(sources: readonly IssuerSource[], options: Issu
   }
 }
 
-function hold(source: IssuerSource): Held {
-  const keys = source.keys.from === 'file' ? readKeyFile(source.issuer, source.keys) : null
+/** Keys from another place, or vouched for by another CA, are other keys, whatever the issuer is called. */
+const placeOf = ({ issuer, keys, ca }: IssuerSource): string => JSON.stringify([issuer, keys, ca])
+
+function hold(source: IssuerSource, known: KnownKeys | null): Held {
+  const keys = source.keys.from === 'file' ? readKeyFile(source.issuer, source.keys) : (known?.keys ?? null)
   return {
     source,
     keys,
-    generation: ++lastGeneration,
-    fetchedAt: 0,
+    generation: known?.generation ?? ++lastGeneration,
+    fetchedAt: known?.fetchedAt ?? 0,
     triedAt: null,
     failures: 0,
     problem: null,

@@ -9,16 +9,36 @@ const TOLERANCE: Seconds = 2
 export type ClockGuard = {
   /** False while `now` is behind the latest time that was ever told. */
   (now: Seconds): boolean
+  /**
+   * Proofs dated before this may have been used without a record being left: while the clock went over the same time twice,
+   * records went on to their end.
+   */
+  floor(): Seconds
   problem(): string | null
 }
 
-export function clockGuard(): ClockGuard {
-  let latest: Seconds = 0
+/** Seconds that no one sets. */
+const sinceStart = (): Seconds => performance.now() / 1000
+
+/** `clockSkew`: how far ahead of ours the clocks of those may be who date proofs. */
+export function clockGuard(clockSkew: Seconds = 10, monotonic = sinceStart): ClockGuard {
+  /** How far the clock was ahead of the one that no one sets, at most. When that falls, the clock was set back. */
+  let drift = Number.NEGATIVE_INFINITY
+  /** When the clock is where it was again. */
+  let good: Seconds = 0
+  let floor: Seconds = 0
   let behind = false
   const isSteady = (now: Seconds): boolean => {
-    behind = now < latest - TOLERANCE
-    latest = Math.max(latest, now)
+    const at = monotonic()
+    if (now - at < drift - TOLERANCE) {
+      good = at + drift
+      floor = good + clockSkew
+      drift = now - at
+    }
+    drift = Math.max(drift, now - at)
+    behind = now < good - TOLERANCE
     return !behind
   }
-  return Object.assign(isSteady, { problem: () => (behind ? 'replay store: the clock of this machine stepped back' : null) })
+  const problem = () => (behind ? 'replay store: the clock of this machine stepped back' : null)
+  return Object.assign(isSteady, { floor: () => floor, problem })
 }

@@ -26,6 +26,7 @@ export function createMemoryStore({ maxEntries = MOST_ENTRIES }: MemoryOptions =
     async firstUse(use) {
       // A clock that was set back would make old proofs young again, whose records are gone.
       if (!isSteady(use.now) && use.outage === 'closed') return 'unavailable'
+      if (use.datedAt < isSteady.floor() && use.outage === 'closed') return memory.has(use) ? 'used' : 'forgotten'
       const answer = memory.add(use)
       full = answer === 'full'
       return answer === 'full' ? 'unavailable' : answer

@@ -28,6 +28,8 @@ export type IdentityOptions = {
   readonly prefix: string
   readonly clock: () => Seconds
   readonly clockSkew: Seconds
+  /** This gateway ran a moment ago, so a store without our epoch is one that lost it. */
+  readonly ranBefore: boolean
   /** Replicas that must have each record, and how long they may take (milliseconds). */
   readonly wait: number
   readonly waitMs: number
@@ -38,7 +40,7 @@ export type IdentityOptions = {
  * Our own record in the store says since when it remembers: `<floor>:<random>`, without expiry, one for each server it may be
  * (run id and replication id), so that every process reads the same and all agree on who was first to write it.
  */
-export function identifyStore({ redis, prefix, clock, clockSkew, wait, waitMs, log }: IdentityOptions): StoreIdentity {
+export function identifyStore({ redis, prefix, clock, clockSkew, ranBefore, wait, waitMs, log }: IdentityOptions): StoreIdentity {
   let seen: (Epoch & { readonly evicted: number }) | null = null
   let distrust: string | null = null
   let floor: Seconds = 0
@@ -52,10 +54,12 @@ export function identifyStore({ redis, prefix, clock, clockSkew, wait, waitMs, l
     log('replay store: it is another one or lost its memory; proofs made before now are not accepted')
   }
   /**
-   * At first sight of an empty store there is nothing to doubt: it is a new deployment, whose clients may send proofs that are a
-   * minute old. What is lost with that: a replay after all processes and the store went down in the same minute.
+   * At first sight of an empty store there is nothing to doubt where we are new too: clients of a new deployment may send
+   * proofs that are a minute old. After a restart of ours, proofs from before it may have been used: only whole seconds, as
+   * `iat` has them, from now on are sure.
    */
-  const newFloor = (): Seconds => (seen === null ? 0 : endOfDoubt())
+  const firstFloor = (): Seconds => (ranBefore ? Math.floor(clock()) : 0)
+  const newFloor = (): Seconds => (seen === null ? firstFloor() : endOfDoubt())
 
   async function look(): Promise<string | null> {
     const [unwritable, info] = await Promise.all([tryToWrite(redis, { key: `${prefix}probe`, wait, waitMs }), readInfo(redis)])

@@ -19,27 +19,29 @@ export type RedisStoreOptions = {
   readonly log: (message: string) => void
   /** The largest `clock_skew` of any tier: proofs dated so much after a loss of memory are not accepted either. */
   readonly clockSkew?: Seconds
+  /** This gateway ran a moment ago: then a store that does not know us has lost its memory. */
+  readonly ranBefore?: boolean
   /** Records this process keeps for itself, at most. */
   readonly maxEntries?: number
 }
 
 /** Kept longer than proofs live, because our clock and Redis' timers need not agree to the millisecond. */
-const MARGIN_MS = 1000
+const MARGIN_MS = 3000
 const MOST_ENTRIES = 1_000_000
 /** How long a start waits for Redis. */
 const START_MS = 1000
 
 /** Connects in the background: until Redis answers, uses are `unavailable`. */
 export function createRedisStore(settings: RedisSettings, options: RedisStoreOptions): ReplayStore {
-  const { clock, log, clockSkew = 10, maxEntries = MOST_ENTRIES } = options
+  const { clock, log, clockSkew = 10, ranBefore = false, maxEntries = MOST_ENTRIES } = options
   const redis = connectRedis(settings)
   const timeout = settings.timeout * 1000
   const prefix = settings.key_prefix
   // Half of the time-out, so that "too few" is known before it is over.
   const replicas = { wait: settings.wait, waitMs: Math.max(1, Math.floor(timeout / 2)) }
-  const identity = identifyStore({ redis, prefix, clock, clockSkew, log, ...replicas })
+  const identity = identifyStore({ redis, prefix, clock, clockSkew, ranBefore, log, ...replicas })
   const own = createProofMemory(maxEntries)
-  const isSteady = clockGuard()
+  const isSteady = clockGuard(clockSkew)
 
   let said: string | null = NOT_YET
   const changed = (): void => {
@@ -60,7 +62,7 @@ export function createRedisStore(settings: RedisSettings, options: RedisStoreOpt
   async function acceptSurely(use: ProofUse): Promise<UseAnswer> {
     if (own.has(use)) return 'used'
     if (link.problem() !== null || identity.distrust() !== null) return 'unavailable'
-    if (use.datedAt < identity.floor()) return 'forgotten'
+    if (use.datedAt < Math.max(identity.floor(), isSteady.floor())) return 'forgotten'
     const answer = await record(prefix + use.key, lifetime(use))
     if (answer !== 'first') return answer
     // The memory may have been lost meanwhile; and when ours is full, Redis alone decides.

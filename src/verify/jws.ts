@@ -1,5 +1,5 @@
 // Is this text one signed JWT in compact form (RFC 7515 §7.1)? Strict, because base64url is malleable: padding, spare bits
-// and other alphabets would give one token many spellings (RFC 8725 §3.14). Does not check: the signature, any claim.
+// and other alphabets would give one token many spellings (draft rfc8725bis §3.14). Does not check: the signature, any claim.
 
 import { readJsonObject } from './json.js'
 import type { JsonObject } from './types.js'

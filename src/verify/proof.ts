@@ -43,10 +43,10 @@ function onlyProof(lines: readonly string[], maxBytes: number): string | Denial 
   const [line] = lines
   if (line === undefined) return deny('proof_missing')
   if (lines.length > 1) return deny('proof_repeated')
-  if (line.length > maxBytes) return deny('proof_malformed', 'too long')
   // An honest proof has no comma, so nothing is split for it.
   const isList = line.includes(',') && line.split(',').filter((part) => PROOF_LIKE.test(part.trim())).length > 1
-  return isList ? deny('proof_repeated') : line
+  if (isList) return deny('proof_repeated')
+  return line.length > maxBytes ? deny('proof_malformed', 'too long') : line
 }
 
 const PROOF_LIKE = /^[\w.-]+$/

@@ -55,7 +55,7 @@ export const REASONS = {
   credentials_malformed: { ...request, title: 'The credentials are malformed.', spec: 'RFC 9110 §11.4' },
 
   // Access token
-  token_malformed: { ...token, title: 'The access token is malformed.', spec: 'RFC 8725 §3.14' },
+  token_malformed: { ...token, title: 'The access token is malformed.', spec: 'RFC 7519 §7.2' },
   token_issuer: { ...token, title: 'The access token is from an issuer that is not accepted here.', spec: 'RFC 9068 §4' },
   token_type: { ...token, title: 'The token is not an access token.', spec: 'RFC 9068 §4' },
   token_algorithm: {
@@ -122,8 +122,8 @@ export const REASONS = {
     title: 'The access token lacks a required scope.',
     spec: 'RFC 6750 §3.1',
   },
-  client_not_allowed: { status: 403, title: 'The client is not allowed here.', spec: 'RFC 9700 §4.10' },
-  tenant_mismatch: { status: 403, title: 'The access token is for another tenant.', spec: 'RFC 9700 §4.10' },
+  client_not_allowed: { status: 403, title: 'The client is not allowed here.', spec: 'RFC 9700 §2.3' },
+  tenant_mismatch: { status: 403, title: 'The access token is for another tenant.', spec: 'RFC 9700 §2.3' },
   user_required: {
     status: 403,
     title: 'A user must be present; this token was issued to a client alone.',

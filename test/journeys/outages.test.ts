@@ -147,6 +147,7 @@ t.test('denies audit_unavailable: a durable tier does not forward what it cannot
   t.equal((await lab.send(anonymous(draft('/public')))).status, 200)
   t.equal((await lab.admin('/readyz')).status, 200)
   t.match(await degraded(lab), [/audit/])
+  t.match(lab.logs.join('\n'), /audit/, 'the operator is told')
 })
 
 t.test('denies overloaded: the memory for held bodies is full, and the proof is not spent', async (t) => {

@@ -1,7 +1,7 @@
 // `holdfast serve` as it is run: real processes, one Redis, signals (contract §1, §9).
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -27,6 +27,7 @@ async function makePlace(t: Test, answer: (send: () => void) => void = (send) =>
   const upstream = createServer((_, response) => answer(() => response.end('done'))).listen(0, '127.0.0.1')
   await once(upstream, 'listening')
   t.teardown(async () => {
+    upstream.closeAllConnections()
     upstream.close()
     await redis.stop()
     rmSync(folder, { recursive: true, force: true })
@@ -51,13 +52,20 @@ upstreams: { u: { url: 'http://127.0.0.1:${(upstream.address() as AddressInfo).p
 routes: [{ path: /pay, methods: [GET], tier: sensitive_read, upstream: u }]
 `
 
-type Running = { readonly child: ChildProcess; readonly port: number; readonly file: string; readonly said: () => string }
+type Running = {
+  readonly child: ChildProcess
+  readonly port: number
+  readonly admin: number
+  readonly file: string
+  readonly said: () => string
+}
 
 /** Starts one and waits for the line that says it accepts. */
 async function serve(t: Test, place: Place, workers = 1): Promise<Running> {
   const port = await freePort()
+  const admin = await freePort()
   const file = join(place.folder, `routes-${port}.yaml`)
-  writeFileSync(file, yaml(place, { port, admin: await freePort(), workers }))
+  writeFileSync(file, yaml(place, { port, admin, workers }))
   const child = spawn(process.execPath, [MAIN, 'serve', file], { cwd: place.folder, stdio: ['ignore', 'ignore', 'pipe'] })
   let said = ''
   child.stderr?.on('data', (chunk) => {
@@ -68,7 +76,7 @@ async function serve(t: Test, place: Place, workers = 1): Promise<Running> {
     if (child.exitCode !== null) throw new Error(said)
     await sleep(50)
   }
-  return { child, port, file, said: () => said }
+  return { child, port, admin, file, said: () => said }
 }
 
 const draft = () => makeDraft({ host: HOST, path: '/pay' })
@@ -142,10 +150,43 @@ t.test('SIGHUP takes a new file, and keeps the old one when it is bad', async (t
   gateway.child.kill('SIGHUP')
   await until(/routes-\d+\.yaml:\d+:\d+ routes\.0\.tier/)
   t.equal((await send(place, gateway, printDraft(draft()))).status, 200, 'the old one serves on')
+  const ready = await fetch(`http://127.0.0.1:${gateway.admin}/readyz`)
+  t.equal(ready.status, 200)
+  t.match(await ready.json(), { degraded: [/reload/] })
   writeFileSync(gateway.file, text.replace('path: /pay', 'path: /other'))
   gateway.child.kill('SIGHUP')
   await until(/reloaded/)
   t.equal((await send(place, gateway, printDraft(draft()))).status, 404)
+})
+
+t.test('SIGHUP opens the audit file anew, after it was renamed', async (t) => {
+  const place = await makePlace(t)
+  const gateway = await serve(t, place)
+  const file = join(place.folder, `audit-${gateway.port}.jsonl`)
+  t.equal((await send(place, gateway, printDraft(draft()))).status, 200)
+  await sleep(200)
+  renameSync(file, `${file}.1`)
+  t.equal((await send(place, gateway, printDraft(draft()))).status, 200)
+  gateway.child.kill('SIGHUP')
+  for (let i = 0; i < 60 && !gateway.said().includes('reloaded'); i++) await sleep(50)
+  t.ok(existsSync(file))
+  t.equal((await send(place, gateway, printDraft(draft()))).status, 200)
+  await sleep(200)
+  const lines = (name: string) => readFileSync(name, 'utf8').split('\n').length - 1
+  t.equal(lines(`${file}.1`) + lines(file), 3, 'no line is lost')
+  t.ok(lines(file) > 0, 'and the new file has what came last')
+})
+
+t.test('a second SIGTERM does not wait', async (t) => {
+  const place = await makePlace(t, () => undefined)
+  const gateway = await serve(t, place)
+  void send(place, gateway, printDraft(draft())).catch(() => undefined)
+  await sleep(300)
+  gateway.child.kill('SIGTERM')
+  await sleep(200)
+  t.equal(gateway.child.exitCode, null, 'it waits for what is in flight')
+  gateway.child.kill('SIGTERM')
+  t.same(await once(gateway.child, 'exit'), [1, null])
 })
 
 t.test('a configuration with problems does not start: exit 1, every problem on stderr', async (t) => {

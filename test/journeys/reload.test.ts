@@ -180,3 +180,23 @@ t.test('a window that a reload lengthens makes no used proof young again', async
   t.equal(JSON.parse((await lab.send(used)).body).reason, 'proof_too_old')
   t.equal((await lab.send(draft())).status, 200, 'a new one passes')
 })
+
+t.test('a reload while the issuer is silent keeps the keys that are known', async (t) => {
+  let answers = true
+  const issuer = createServer((_, response) => {
+    response.writeHead(answers ? 200 : 500)
+    response.end(JSON.stringify({ keys: [{ ...issuerKey.jwk, kid: 'issuer-1' }] }))
+  })
+  await new Promise<void>((resolve) => issuer.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => issuer.close())
+  const from = `jwks_uri: 'http://127.0.0.1:${(issuer.address() as AddressInfo).port}/jwks'`
+  const lab = await startLab({
+    store: 'memory',
+    yaml: (parts) => ({ ...parts, issuers: parts.issuers?.replace('jwks_file: issuer.jwks', from) ?? '' }),
+  })
+  t.teardown(() => lab.stop())
+  t.equal((await lab.send(draft())).status, 200)
+  answers = false
+  await lab.reload((parts) => parts)
+  t.equal((await lab.send(draft())).status, 200)
+})

@@ -399,4 +399,15 @@ t.test('a WebSocket is judged on its handshake, and ends with its token', async 
   const bytes = Buffer.from(rest, 'latin1')
   t.same(bytes.subarray(0, 8), Buffer.from([0x81, 0x82, 1, 2, 3, 4, 0x69, 0x6b]), 'echoed')
   t.same(bytes.subarray(8), Buffer.from([0x88, 0x02, 0x03, 0xf0]), 'close 1008, when the token ended')
+
+  const staying = draft('/events')
+  staying.headers = handshake
+  const last = await lab.open()
+  t.teardown(() => last.close())
+  last.send(printDraft(staying))
+  t.equal((await last.response()).status, 101)
+  await Promise.all([
+    lab.gateway.drain(),
+    last.ended().then((said) => t.same(Buffer.from(said, 'latin1'), Buffer.from([0x88, 0x02, 0x03, 0xe9]), '1001: going away')),
+  ])
 })

@@ -228,3 +228,26 @@ t.test('closed: nothing is fetched any more, and nothing keeps the process alive
   time.now += 60
   t.equal(keys.keysFor(issuer, ES256('b')), 'unavailable')
 })
+
+t.test('a configuration that follows another keeps what that one knows of the same place', async (t) => {
+  const { keys: previous, issuer, server, time } = await lab(t, { jwks_max_stale: 100 })
+  await previous.start()
+  server.answer = json({}, 500)
+  const follow = async (source: IssuerSource) => {
+    const keys = createIssuerKeys([source], { clock: () => time.now, log: () => {}, previous })
+    t.teardown(() => keys.close())
+    await keys.start()
+    return keys
+  }
+  const keys = await follow({ ...issuer, audience: ['https://other.example.com'], jwks_refresh: 60 })
+  previous.close()
+  t.same(kids(keys.keysFor(issuer, ES256('a'))), ['a'])
+  t.equal(keys.generation(issuer), previous.generation(issuer), 'the same keys')
+  t.equal(keys.degraded().length, 1, 'and it is said that the issuer is silent')
+  for (const elsewhere of [{ ca: 'another' }, { keys: { from: 'uri', uri: `${server.origin}/other` } as const }]) {
+    const other = await follow({ ...issuer, ...elsewhere })
+    t.equal(other.keysFor(issuer, ES256('a')), 'unavailable')
+  }
+  time.now += 101
+  t.notOk(Array.isArray(keys.keysFor(issuer, ES256('a'))), 'no longer than jwks_max_stale')
+})

@@ -41,7 +41,8 @@ export async function keepsItsPromises(t: Test, store: ReplayStore): Promise<voi
     t.equal(await store.firstUse(newUse({ now: now - 1 })), 'first', 'a second is nothing')
     t.equal(await store.firstUse(newUse({ now: now - 30 })), 'unavailable')
     t.match(store.degraded(), /clock/)
-    t.equal(await store.firstUse(newUse({ now: now + 1 })), 'first', 'made good')
+    t.equal(await store.firstUse(newUse({ now: now + 1 })), 'forgotten', 'dated in the time that was twice')
+    t.equal(await store.firstUse(newUse({ now: now + 1, datedAt: now + 12 })), 'first', 'made good')
     t.equal(store.degraded(), null)
   })
 

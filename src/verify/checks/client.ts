@@ -4,7 +4,7 @@ import { defineCheck, setting } from './check.js'
 
 export const client = defineCheck({
   name: 'client',
-  spec: 'RFC 9700 §4.10',
+  spec: 'RFC 9700 §2.3',
   needs: [],
   reasons: ['client_not_allowed'],
   settings: {},

@@ -3,7 +3,7 @@
 import { duration } from '../scalars.js'
 import { defineCheck, setting } from './check.js'
 
-/** How far `iat` may be off where a nonce tells the time (seconds). */
+/** How far `iat` may be off where a nonce tells the time (seconds); the skew comes on top, for a request takes its time. */
 const NONCE_IAT_TOLERANCE = 3600
 
 export const proofAge = defineCheck({
@@ -16,8 +16,8 @@ export const proofAge = defineCheck({
   },
   rules: {},
   run: ({ proof: { claims }, nonceTime, now, clockSkew }, { proof_max_age }, deny) => {
-    const past = nonceTime === null ? proof_max_age : NONCE_IAT_TOLERANCE
-    const future = nonceTime === null ? clockSkew : NONCE_IAT_TOLERANCE
+    const past = nonceTime === null ? proof_max_age : NONCE_IAT_TOLERANCE + clockSkew
+    const future = nonceTime === null ? clockSkew : NONCE_IAT_TOLERANCE + clockSkew
     if (claims.iat < now - past) return deny('proof_too_old', `${now - claims.iat} s old`)
     if (claims.exp !== null && claims.exp <= now) return deny('proof_too_old', 'exp is past')
     if (claims.iat > now + future) return deny('proof_in_future', `${claims.iat - now} s ahead`)

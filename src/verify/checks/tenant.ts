@@ -4,7 +4,7 @@ import { defineCheck, setting } from './check.js'
 
 export const tenant = defineCheck({
   name: 'tenant',
-  spec: 'RFC 9700 §4.10',
+  spec: 'RFC 9700 §2.3',
   needs: [],
   reasons: ['tenant_mismatch'],
   settings: {},
