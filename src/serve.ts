@@ -125,7 +125,11 @@ async function runPrimary(config: Config): Promise<number> {
   draining = true
   logger.info('draining')
   for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => process.exit(1))
-  const exits = workers().map((worker) => new Promise<number>((resolve) => worker.on('exit', (code) => resolve(code ?? 1))))
+  // One that was still starting has served nothing, and ends by the signal itself.
+  const exits = workers().map(
+    (worker) =>
+      new Promise<number>((resolve) => worker.on('exit', (code, signal) => resolve(code ?? (signal === 'SIGTERM' ? 0 : 1)))),
+  )
   tell('SIGTERM')
   const codes = await Promise.all(exits)
   process.removeAllListeners('SIGHUP')
