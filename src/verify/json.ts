@@ -1,6 +1,7 @@
 // Is this text one JSON object, in UTF-8, that says everything once? RFC 7519 §4 and RFC 7515 §4 let a reader refuse repeated
 // members; readers that take the first and readers that take the last would otherwise see two different tokens.
 
+import type { Seconds } from './scalars.js'
 import type { JsonObject } from './types.js'
 
 // `ignoreBOM` keeps a byte order mark in the text, where JSON.parse refuses it.
@@ -19,6 +20,12 @@ export function readJsonObject(bytes: Uint8Array): JsonObject | null {
 
 export const isJsonObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** A string that says something. */
+export const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
+
+/** A NumericDate (RFC 7519 §2): finite, fractions allowed. */
+export const isTime = (value: unknown): value is Seconds => typeof value === 'number' && Number.isFinite(value)
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c

@@ -4,7 +4,7 @@
 
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { publicMembers, thumbprint } from './hashes.js'
-import { isJsonObject } from './json.js'
+import { isJsonObject, isText, isTime } from './json.js'
 import { readBase64url, readHeader, readSegment, splitJws } from './jws.js'
 import { isAllowed, isSigned, keyFits } from './signatures.js'
 import type { Cache, JsonObject, Proof, ProofClaims, ProofHeader } from './types.js'
@@ -86,9 +86,6 @@ function importKey(members: Readonly<Record<string, string>>): KeyObject | null 
     return null // not on the curve, not base64url, not a key
   }
 }
-
-const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
-const isTime = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)
 
 /** RFC 9449 §4.2, with `ath` as at every resource (§7), and `exp` and `nbf` with their JWT meaning where they are there. */
 function readProofClaims({ jti, htm, htu, iat, ath, nonce, exp, nbf }: JsonObject): ProofClaims | Denial {

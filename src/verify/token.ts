@@ -3,6 +3,7 @@
 
 import { readConfirmation } from './confirmation.js'
 import { sha256 } from './hashes.js'
+import { isText, isTime } from './json.js'
 import { type Jws, readJws } from './jws.js'
 import type { Policy } from './policy.js'
 import type { Seconds } from './scalars.js'
@@ -69,8 +70,6 @@ async function verifyIssuerSignature(jws: Jws, issuer: Issuer, ports: VerifyPort
   return signed ? null : deny('token_signature', keys.length === 0 ? 'no key of the issuer fits' : 'the signature is wrong')
 }
 
-const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
-const isTime = (value: unknown): value is Seconds => typeof value === 'number' && Number.isFinite(value)
 const isOptional = (value: unknown, is: (value: unknown) => boolean): boolean => value === undefined || is(value)
 
 /** A string or a list of strings, as a list; null for anything else. */

@@ -1,6 +1,5 @@
 // What must pass: every tier, every binding, every algorithm, the edges of each window, and spellings that standards allow
-// (checklist §1.1, §2, §3; threats §2.4: what peers refused and must pass). Each request goes over TLS, through the whole
-// gateway, to the upstream.
+// and other gateways refuse. Each request goes over TLS, through the whole gateway, to the upstream.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { clientKey, type Draft, issuerKey, makeDraft, printDraft, rebind } from '../support/draft.js'

@@ -1,20 +1,9 @@
 import t from 'tap'
 import { createRateLimiter } from '../../src/limits/rate.js'
+import { settings } from '../replay/redis-settings.js'
 import { usedMemory } from '../support/memory.js'
 import { startRedis } from '../support/redis.js'
 
-const redisSettings = (url: string) => ({
-  url,
-  sentinels: [],
-  primary: null,
-  cluster: [],
-  timeout: 0.1,
-  username: null,
-  password: null,
-  key_prefix: 'holdfast:',
-  tls: null,
-  wait: 0,
-})
 const charge = (value: string, requests = 3, seconds = 60) => ({ tier: 'x', by: 'client', value, rate: { requests, seconds } })
 
 t.test('lets so many pass, and says when to come back', async (t) => {
@@ -29,10 +18,7 @@ t.test('lets so many pass, and says when to come back', async (t) => {
 t.test('counts for all processes where there is a Redis, and for this one when it is away', async (t) => {
   const redis = await startRedis()
   t.teardown(() => redis.stop())
-  const [one, two] = [
-    createRateLimiter({ redis: redisSettings(redis.url) }),
-    createRateLimiter({ redis: redisSettings(redis.url) }),
-  ]
+  const [one, two] = [createRateLimiter({ redis: settings(redis) }), createRateLimiter({ redis: settings(redis) })]
   t.teardown(() => Promise.all([one.close(), two.close()]))
   await redis.call('PING')
   await new Promise((resolve) => setTimeout(resolve, 300))
@@ -50,7 +36,7 @@ t.test('frozen: nobody waits for it, and each process counts for itself', async 
   const redis = await startRedis()
   t.teardown(() => redis.stop())
   const log: string[] = []
-  const limiter = createRateLimiter({ redis: redisSettings(redis.url), log: (line) => log.push(line) })
+  const limiter = createRateLimiter({ redis: settings(redis), log: (line) => log.push(line) })
   t.teardown(() => limiter.close())
   await new Promise((resolve) => setTimeout(resolve, 300))
   t.equal(await limiter.charge(charge('a', 3)), null)
@@ -72,7 +58,7 @@ t.test('frozen: nobody waits for it, and each process counts for itself', async 
 t.test('full or read-only Redis refuses nobody', async (t) => {
   const redis = await startRedis()
   t.teardown(() => redis.stop())
-  const limiter = createRateLimiter({ redis: redisSettings(redis.url) })
+  const limiter = createRateLimiter({ redis: settings(redis) })
   t.teardown(() => limiter.close())
   await new Promise((resolve) => setTimeout(resolve, 300))
   await redis.call('CONFIG', 'SET', 'maxmemory', '1')
@@ -83,7 +69,7 @@ t.test('full or read-only Redis refuses nobody', async (t) => {
 t.test('keys say nothing of the caller, and end', async (t) => {
   const redis = await startRedis()
   t.teardown(() => redis.stop())
-  const limiter = createRateLimiter({ redis: redisSettings(redis.url) })
+  const limiter = createRateLimiter({ redis: settings(redis) })
   t.teardown(() => limiter.close())
   await new Promise((resolve) => setTimeout(resolve, 300))
   await limiter.charge(charge('someone@example.com'))

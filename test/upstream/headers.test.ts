@@ -1,4 +1,4 @@
-// What passes in each direction (contract §6; checklist HTTP-14 to 20, HTTP-36, HTTP-37, HTTP-39, SPF-01 to SPF-08, CC-01 to CC-07).
+// What passes in each direction (contract §6; RFC 9110 §7.6.1, RFC 7239, RFC 9440).
 import fc from 'fast-check'
 import t from 'tap'
 import { requestHeaders, responseHeaders } from '../../src/upstream/headers.js'

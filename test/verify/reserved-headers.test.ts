@@ -1,4 +1,4 @@
-// Every name of the list, in every spelling that a backend folds into it (checklist SPF-01 to SPF-07).
+// Every name of the list, in every spelling that a backend folds into it.
 import fc from 'fast-check'
 import t from 'tap'
 import {

@@ -1,6 +1,7 @@
 // Was the user authenticated strongly and recently enough? Judged by `acr` and `auth_time`, never by `iat`: a refreshed
 // token keeps the old `auth_time`. No hierarchy of acr values is assumed (RFC 9470 §2).
 import { z } from 'zod'
+import { isTime } from '../json.js'
 import { duration, orOff } from '../scalars.js'
 import { defineCheck, setting } from './check.js'
 
@@ -34,7 +35,7 @@ export const authentication = defineCheck({
     if (acr_values !== null && !(typeof acr === 'string' && acr_values.includes(acr))) return deny('authentication_weak')
     if (auth_max_age === null) return null
     // Missing or ahead is old: neither says when the user was there.
-    if (typeof auth_time !== 'number' || !Number.isFinite(auth_time)) return deny('authentication_old', 'no auth_time')
+    if (!isTime(auth_time)) return deny('authentication_old', 'no auth_time')
     if (auth_time > now + clockSkew) return deny('authentication_old', 'auth_time is ahead')
     return now - auth_time <= auth_max_age ? null : deny('authentication_old', `${now - auth_time} s ago`)
   },
