@@ -78,8 +78,8 @@ location / { proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Conne
 const APACHE_MODULES = '/usr/lib/apache2/modules'
 export const hasApache = (): boolean => existsSync(`${APACHE_MODULES}/mod_oauth2.so`)
 
-/** Apache and mod_oauth2: token and proof verified, `jti` in shared memory. */
-export async function startApache(root: string, upstream: number, jwk: object): Promise<Server> {
+/** Apache and mod_oauth2: token and proof verified, `jti` in shared memory. `options` are those of OAuth2TokenVerify besides its type. */
+export async function startApache(root: string, upstream: number, jwk: object, options = ''): Promise<Server> {
   const folder = join(root, 'apache')
   mkdirSync(folder)
   const port = await freePort()
@@ -100,7 +100,7 @@ KeepAlive On
 SSLEngine on
 SSLCertificateFile ${root}/server.crt
 SSLCertificateKeyFile ${root}/server.key
-OAuth2TokenVerify jwk "${json}" type=dpop&dpop.iat.slack.before=86400
+OAuth2TokenVerify jwk "${json}" type=dpop${options}
 <Location />
   AuthType oauth2
   Require valid-user

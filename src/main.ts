@@ -1,14 +1,32 @@
 #!/usr/bin/env node
 // The process: its arguments, environment, streams and exit code.
 
+import { createInterface } from 'node:readline/promises'
+import type { Io, Terminal } from './cli/command.js'
 import { runCli } from './cli/main.js'
 import { serve } from './serve.js'
 
-const io = {
-  out: (line: string) => void process.stdout.write(`${line}\n`),
-  err: (line: string) => void process.stderr.write(`${line}\n`),
+const { stdin, stdout, stderr } = process
+
+const terminal: Terminal = {
+  ask: async (question) => {
+    const lines = createInterface({ input: stdin, output: stderr })
+    try {
+      return await lines.question(question)
+    } finally {
+      lines.close()
+    }
+  },
+  progress: (line) => void stderr.write(`\r\x1b[2K${line === null ? '' : line.slice(0, (stderr.columns ?? 80) - 1)}`),
+  columns: stdout.columns ?? 80,
+}
+
+const io: Io = {
+  out: (line) => void stdout.write(`${line}\n`),
+  err: (line) => void stderr.write(`${line}\n`),
   env: process.env,
   cwd: process.cwd(),
+  ...(stdin.isTTY && stderr.isTTY ? { terminal } : {}),
 }
 
 process.exitCode = await runCli(process.argv.slice(2), io, serve)

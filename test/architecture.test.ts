@@ -28,8 +28,10 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   admin: { src: [], npm: ['fastify'] },
   client: { src: [], npm: ['fastify', '@fastify/http-proxy', 'jose', 'undici', 'yaml', 'zod', 'node:*'] },
+  // A second opinion shares nothing with the verifier but the list of header names.
+  probe: { src: ['client', 'cli/x509', 'verify/reserved-headers'], npm: ['jose', 'undici', 'node:*'] },
   cli: {
-    src: ['config', 'verify', 'client', 'keys/issuers', 'edge/inbound'],
+    src: ['config', 'verify', 'client', 'probe', 'keys/issuers', 'edge/inbound'],
     npm: ['node:fs', 'node:path', 'node:util', 'node:crypto', 'node:net', '@peculiar/x509', 'reflect-metadata'],
   },
   decide: { src: ['verify', 'replay/store'], npm: ['node:crypto'] },
@@ -42,7 +44,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     npm: ['node:crypto', 'node:os', 'node:timers/promises'],
   },
   serve: { src: ['cli/command', 'config', 'gateway'], npm: ['pino', 'node:cluster', 'node:crypto', 'node:path'] },
-  main: { src: ['cli/main', 'serve'], npm: [] },
+  main: { src: ['cli/main', 'cli/command', 'serve'], npm: ['node:readline/promises'] },
 }
 
 /** What src/verify/ must not hold, and why. */

@@ -67,7 +67,7 @@ export const client: Command = {
       await running.close()
       return 0
     } catch (error) {
-      io.err(`holdfast client: cannot start: ${startProblem(error, settings.listen.port)}`)
+      io.err(`holdfast client: cannot start: ${startProblem(error, settings.listen?.port)}`)
       return 1
     }
   },
@@ -85,7 +85,7 @@ const untilSignal = (): Promise<void> =>
     process.on('SIGTERM', stop)
   })
 
-function startProblem(error: unknown, port: number): string {
+function startProblem(error: unknown, port: number | undefined): string {
   const code = error instanceof Error && 'code' in error ? error.code : null
   if (code === 'EADDRINUSE') return `port ${port} is in use; change listen.port in FILE`
   if (code === 'EACCES') return `port ${port} needs more rights; use one above 1023 in listen.port`

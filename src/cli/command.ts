@@ -8,6 +8,17 @@ export type Io = {
   readonly env: Readonly<Record<string, string | undefined>>
   /** Absolute; relative paths in arguments start from it. */
   readonly cwd: string
+  /** A person who can be asked and shown; left out where there is none (a pipe, a job). */
+  readonly terminal?: Terminal
+}
+
+export type Terminal = {
+  /** One line of answer. */
+  readonly ask: (question: string) => Promise<string>
+  /** Replaces the line shown before; null takes it away. */
+  readonly progress: (line: string | null) => void
+  /** Characters in a line. */
+  readonly columns: number
 }
 
 export type Command = {

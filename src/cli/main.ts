@@ -5,12 +5,13 @@ import { check } from './check.js'
 import { client } from './client.js'
 import type { Command, Io } from './command.js'
 import { explain } from './explain.js'
+import { probe } from './probe.js'
 
 const VERSION = '0.1.0'
 
 /** Runs `holdfast COMMAND ...`; `serve` is given, because it alone builds a gateway. Returns the exit code. */
 export async function runCli(argv: readonly string[], io: Io, serve: Command): Promise<number> {
-  const commands = [serve, check, explain, certs, client]
+  const commands = [serve, check, explain, certs, client, probe]
   const [name, ...args] = argv
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     for (const line of usage(commands)) io.out(line)

@@ -1,7 +1,7 @@
 // How are throwaway certificates made? RFC 5280 profiles that every TLS library takes, signed with keys made on the spot.
 // For development and tests only: the gateway itself never issues a certificate. @peculiar/x509 is loaded when it is needed.
 
-import { KeyObject, webcrypto } from 'node:crypto'
+import { createPrivateKey, createPublicKey, KeyObject, webcrypto, X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 
 type X509 = typeof import('@peculiar/x509')
@@ -31,6 +31,8 @@ export type CertificateProfile = {
   readonly notAfter: Date
   /** Of its own key; P-256 when left out. */
   readonly algorithm?: KeyAlgorithm
+  /** Its own key pair, of that algorithm; a new one when left out. */
+  readonly keys?: webcrypto.CryptoKeyPair
 }
 
 /** A certificate with its private key. */
@@ -48,7 +50,8 @@ export type Issued = {
 export async function issue(profile: CertificateProfile, issuer: Issued | null): Promise<Issued> {
   const x509 = await loadX509()
   const { subject, isCa, names = [], usages = [], notBefore, notAfter, algorithm = P256 } = profile
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair
+  const keys =
+    profile.keys ?? ((await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair)
   const signer = issuer ?? { subject, keys, algorithm }
   const flags = x509.KeyUsageFlags
   const certificate = await x509.X509CertificateGenerator.create({
@@ -75,3 +78,35 @@ const generalName = (name: string) => ({ type: isIP(name) === 0 ? ('dns' as cons
 
 export const privatePem = (key: webcrypto.CryptoKey): string =>
   KeyObject.from(key).export({ type: 'pkcs8', format: 'pem' }).toString()
+
+const CURVES: Readonly<Record<string, KeyAlgorithm>> = {
+  prime256v1: P256,
+  secp384r1: { name: 'ECDSA', namedCurve: 'P-384', hash: 'SHA-384' },
+}
+
+/** A self-signed certificate with the subject of another, and its key where `keepsKey`; null: that key is not EC P-256 or P-384. */
+export async function imitationOf(
+  original: { readonly cert: string; readonly key: string },
+  { keepsKey }: { readonly keepsKey: boolean },
+): Promise<Issued | null> {
+  const { subject } = new X509Certificate(original.cert)
+  const day = 86_400_000
+  const profile = {
+    subject: subject.replaceAll('\n', ', '),
+    isCa: false,
+    usages: [USAGES.client],
+    notBefore: new Date(Date.now() - day),
+    notAfter: new Date(Date.now() + day),
+  }
+  if (!keepsKey) return issue(profile, null)
+  const privateKey = createPrivateKey(original.key)
+  const algorithm = CURVES[privateKey.asymmetricKeyDetails?.namedCurve ?? '']
+  if (algorithm === undefined) return null
+  const imported = async (key: KeyObject, format: 'pkcs8' | 'spki', usage: 'sign' | 'verify'): Promise<webcrypto.CryptoKey> =>
+    webcrypto.subtle.importKey(format, key.export({ type: format as 'pkcs8', format: 'der' }), algorithm, true, [usage])
+  const keys = {
+    privateKey: await imported(privateKey, 'pkcs8', 'sign'),
+    publicKey: await imported(createPublicKey(privateKey), 'spki', 'verify'),
+  }
+  return issue({ ...profile, algorithm, keys }, null)
+}

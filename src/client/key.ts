@@ -10,6 +10,7 @@ export type HeldKey = {
   readonly kid: string | null
   /** Public members only. */
   readonly publicJwk: NonNullable<JWTHeaderParameters['jwk']>
+  readonly privateKey: KeyObject
   readonly sign: (header: Omit<JWTHeaderParameters, 'alg'>, claims: JWTPayload) => Promise<string>
 }
 
@@ -46,6 +47,7 @@ function heldKey(key: KeyObject, kid: string | null): HeldKey | string {
     alg,
     kid,
     publicJwk: createPublicKey(key).export({ format: 'jwk' }) as HeldKey['publicJwk'],
+    privateKey: key,
     sign: (header, claims) => new SignJWT(claims).setProtectedHeader({ ...header, alg }).sign(key),
   }
 }

@@ -3,13 +3,11 @@
 
 import httpProxy from '@fastify/http-proxy'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { Agent } from 'undici'
+import { openCredentials } from './credentials.js'
 import { provingRequester } from './forward.js'
 import { refusal } from './guard.js'
-import { type HeldKey, newKey, readKey } from './key.js'
-import { proverOf } from './proofs.js'
 import type { ClientSettings } from './settings.js'
-import { givenToken, requestedTokens, TokenError, type TokenSource } from './tokens.js'
+import { TokenError } from './tokens.js'
 
 export type RunningClient = {
   /** `http://127.0.0.1:8080` */
@@ -26,19 +24,16 @@ export type StartOptions = {
 
 /** Starts listening. Rejects with a sentence when a key can't be used or the port is taken. */
 export async function startClient({ settings, report }: StartOptions): Promise<RunningClient> {
-  const key = settings.dpop && (settings.dpop.key === null ? newKey() : usableKey(settings.dpop.key, 'key'))
-  const prover = key && proverOf(key)
-  const gatewayAgent = agentFor(settings, settings.tls.ca)
-  const issuerAgent = agentFor(settings, settings.issuerCa)
-
-  const tokens = tokenSource(settings, { dispatcher: issuerAgent, prover, scheme: prover ? 'DPoP' : 'Bearer' })
+  const { listen } = settings
+  if (listen === null) throw new Error('FILE does not say where to listen: add listen: { port: 8080 }')
+  const { prover, tokens, gatewayAgent, close } = openCredentials(settings)
   const requester = provingRequester({ gateway: settings.gateway, dispatcher: gatewayAgent, tokens, prover })
 
   // Bodies are streamed by http-proxy, so Fastify's own limit is never what decides.
   const app = Fastify({ logger: false, bodyLimit: Number.MAX_SAFE_INTEGER, forceCloseConnections: 'idle' })
   app.addHook(
     'onRequest',
-    guardHook(() => portOf(app, settings.listen.port)),
+    guardHook(() => portOf(app, listen.port)),
   )
   app.setErrorHandler((error, _request, reply) => answer(reply, 500, sentenceOf(error, report)))
   app.setNotFoundHandler((_request, reply) => answer(reply, 404, 'This method is not passed on.'))
@@ -58,43 +53,18 @@ export async function startClient({ settings, report }: StartOptions): Promise<R
       },
     },
   })
-  const address = await app.listen({ host: settings.listen.host, port: settings.listen.port })
+  const address = await app.listen(listen)
   return {
     address,
     close: async () => {
       await app.close()
-      await Promise.all([gatewayAgent.close(), issuerAgent.close()])
+      await close()
     },
   }
 }
 
 // Of the hop to the gateway; nonces are kept here; and CORS, because no web page may read answers that our token got.
 const NOT_RETURNED = /^(connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|dpop-nonce|access-control-.*)$/i
-
-/** Our own agent, never a default one: those of reply-from do not verify the gateway (CVE-2026-107318). */
-const agentFor = ({ tls }: ClientSettings, ca: string | null): Agent =>
-  new Agent({
-    connect: {
-      rejectUnauthorized: true,
-      minVersion: 'TLSv1.2',
-      ...(ca === null ? {} : { ca }),
-      ...(tls.cert === null || tls.key === null ? {} : { cert: tls.cert, key: tls.key }),
-    },
-  })
-
-type Sources = { dispatcher: Agent; prover: ReturnType<typeof proverOf> | null; scheme: 'DPoP' | 'Bearer' }
-
-function tokenSource({ token }: ClientSettings, { dispatcher, prover, scheme }: Sources): TokenSource {
-  if (!('clientId' in token)) return givenToken(token, scheme)
-  const clientKey = token.clientKey === null ? null : usableKey(token.clientKey, 'client_key')
-  return requestedTokens(token, { dispatcher, prover, clientKey })
-}
-
-function usableKey(text: string, name: string): HeldKey {
-  const key = readKey(text)
-  if (typeof key === 'string') throw new Error(`${name}: ${key}`)
-  return key
-}
 
 function guardHook(port: () => number) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {

@@ -1,5 +1,6 @@
-// What does FILE of `holdfast client FILE` say? One small YAML file, read strictly: unknown keys and a listener that others
-// could reach are problems, and every problem is reported at once as FILE:LINE:COL. Paths in it are relative to it.
+// What does a client file say, FILE of `holdfast client` and CONFIG of `holdfast probe`? One small YAML file, read strictly: unknown
+// keys and a listener that others could reach are problems, and every problem is reported at once as FILE:LINE:COL. Paths in it
+// are relative to it.
 
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
@@ -27,12 +28,14 @@ const origin = text.refine((value) => {
 }, 'expected an https origin such as https://api.example.com, without a path')
 
 const fields = z.strictObject({
-  listen: z.strictObject({
-    host: text
-      .default('127.0.0.1')
-      .refine(isLoopback, 'only loopback (127.0.0.1, ::1, localhost): whoever reaches it has your token'),
-    port: z.int('expected a port').min(0, 'expected a port').max(65535, 'expected a port'),
-  }),
+  listen: z
+    .strictObject({
+      host: text
+        .default('127.0.0.1')
+        .refine(isLoopback, 'only loopback (127.0.0.1, ::1, localhost): whoever reaches it has your token'),
+      port: z.int('expected a port').min(0, 'expected a port').max(65535, 'expected a port'),
+    })
+    .optional(),
   gateway: origin,
   tls: z.strictObject({ ca: text.optional(), cert: text.optional(), key: text.optional() }).prefault({}),
   dpop: z.union([off, z.literal(['on', true])], 'expected on or off').default('on'),
@@ -93,7 +96,8 @@ export type TokenRequest = {
 }
 
 export type ClientSettings = {
-  readonly listen: { readonly host: string; readonly port: number }
+  /** Null: this file is for `holdfast probe`, which does not listen. */
+  readonly listen: { readonly host: string; readonly port: number } | null
   /** `https://host[:port]`, no final slash. */
   readonly gateway: string
   /** PEM text. `ca` null: the system's. */
@@ -168,7 +172,7 @@ type Read = (path: string | undefined, name: string) => string | null
 
 function toSettings(file: Fields, read: Read, absolute: (path: string) => string): ClientSettings {
   return {
-    listen: file.listen,
+    listen: file.listen ?? null,
     gateway: new URL(file.gateway).origin,
     tls: { ca: read(file.tls.ca, 'tls.ca'), cert: read(file.tls.cert, 'tls.cert'), key: read(file.tls.key, 'tls.key') },
     issuerCa: file.issuer_ca === 'system' ? null : read(file.issuer_ca ?? file.tls.ca, 'issuer_ca'),

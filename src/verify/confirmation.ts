@@ -6,12 +6,16 @@ import { isJsonObject } from './json.js'
 import type { Confirmation } from './types.js'
 import { type Denial, deny } from './verdict.js'
 
+/** Keycloak writes `"kc-jkt-type": "DPoP"` beside `jkt`. It says what `jkt` is and binds nothing itself; any other value is unknown. */
+const KEYCLOAK = 'kc-jkt-type'
+
 /** The binding of a token; null when it has no `cnf` at all. */
 export function readConfirmation(cnf: unknown): Confirmation | null | Denial {
   if (cnf === undefined) return null
   if (!isJsonObject(cnf)) return deny('binding_unsupported', 'cnf is not an object')
-  const { jkt, 'x5t#S256': x5tS256, ...others } = cnf
+  const { jkt, 'x5t#S256': x5tS256, [KEYCLOAK]: kind, ...others } = cnf
   if (Object.keys(others).length > 0) return deny('binding_unsupported', 'cnf has a member that is not implemented')
+  if (kind !== undefined && (kind !== 'DPoP' || jkt === undefined)) return deny('binding_unsupported', `${KEYCLOAK} is not DPoP`)
   if (jkt === undefined && x5tS256 === undefined) return deny('binding_unsupported', 'cnf is empty')
   if (jkt !== undefined && !isThumbprint(jkt)) return deny('binding_unsupported', 'jkt is not a SHA-256 thumbprint')
   if (x5tS256 !== undefined && !isThumbprint(x5tS256)) return deny('binding_unsupported', 'x5t#S256 is not a SHA-256 thumbprint')

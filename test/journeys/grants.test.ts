@@ -88,6 +88,7 @@ t.test('every tier', async (t) => {
     'sensitive_write with DPoP and a body': () => change((r) => (r.body = body), '/tenants/tenant-1/decision', 'POST'),
     'sensitive_write with DPoP and none': () => draft('/tenants/tenant-1/decision', 'POST'),
     'a route with a list of clients': () => draft('/partner'),
+    'a token of Keycloak, which says in cnf what its jkt is': () => token({ cnf: { jkt: clientKey.jkt, 'kc-jkt-type': 'DPoP' } }),
   })
   t.test('a query reaches the upstream as it came', async (t) => {
     t.ok(lab.calls.some(({ url }) => url === '/public?access_token=a&b=%7e'))

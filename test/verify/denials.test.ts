@@ -244,6 +244,12 @@ const ROWS: readonly Row[] = [
     why: 'an unknown member beside ours',
     change: tokenClaim('cnf', { jkt: clientKey.jkt, kid: 'x' }),
   },
+  {
+    reason: 'binding_unsupported',
+    why: "Keycloak's word for another kind of jkt",
+    change: tokenClaim('cnf', { jkt: clientKey.jkt, 'kc-jkt-type': 'other' }),
+  },
+  { reason: 'binding_unsupported', why: "Keycloak's word alone", change: tokenClaim('cnf', { 'kc-jkt-type': 'DPoP' }) },
   { reason: 'binding_unsupported', why: 'jkt is too short', change: tokenClaim('cnf', { jkt: clientKey.jkt.slice(1) }) },
   { reason: 'binding_unsupported', why: 'jkt#S384', change: tokenClaim('cnf', { 'jkt#S384': clientKey.jkt }) },
   { reason: 'scheme_downgraded', why: 'a bound token as Bearer, with its proof', change: (r) => (r.scheme = 'Bearer') },

@@ -1,0 +1,165 @@
+// What does the command line of `holdfast probe` ask for?
+
+import { parseArgs } from 'node:util'
+import { SEVERITIES, type Severity, type Topic } from '../probe/attack.js'
+
+export const PROBE_HELP = `holdfast probe URL --token-from CONFIG [options]
+holdfast probe --list
+
+Attacks a running resource server that you own, this gateway or any other: proves that the right request passes, then changes
+one thing at a time and reports what got through. It sends real requests to URL, most of them wrong ones; choose a URL whose
+right request does no harm when it is granted many times. Framing attacks are variants that leave nothing behind in shared
+connections.
+
+  URL                 what to attack; its right request must be granted
+  --token-from FILE   a client file (see holdfast client --help): token or issuer, key, certificate. Its \`gateway\` must be
+                      the origin of URL: a token is sent nowhere else
+  --second FILE       another client's, for attacks with another's token, key or certificate
+  --wrong-token FILE  a token that must not be taken: an ID token, an expired one, one for another audience (repeatable)
+  --method METHOD     GET unless --data is given, then POST
+  --data TEXT         the body; @FILE reads it from a file
+  --header 'N: V'     a header of every request (repeatable)
+  --granted STATUS    a status besides 2xx that means granted (repeatable)
+  --echo              the answer's body shows the headers that the backend got: spoofed ones are looked for in it
+  --http 1.1|2        what the catalogue goes over: 1.1 unless the server speaks HTTP/2 alone; the attacks on HTTP/2 itself
+                      are made wherever the server speaks it
+  --only WORDS        ids or topics, with commas; --skip WORDS leaves some out
+  --rate N            requests a second, 100 unless given; none is sent faster
+  --flood N           newer proofs between a proof and its replay, 1100 unless given; 0: not tried
+  --patient           also what takes minutes: replays until the end of a proof's life
+  --address IP        where the host must be; anything else is refused
+  --yes               do not ask whether this is meant
+  --json FILE, --junit FILE, --html FILE   reports; - is standard output
+  --verbose           show every attack, not only what needs mending
+  --fail-on SEVERITY  critical, high, medium (unless given) or low: exit 1 from here up
+  --list              print the catalogue
+
+Exit code: 0 nothing got through, 1 something did (or the probe could not run), 2 wrong usage or not confirmed.
+`
+
+export type ProbeArguments = {
+  readonly url: string
+  readonly tokenFrom: string
+  readonly second: string | null
+  readonly wrongTokens: readonly string[]
+  readonly method: string
+  readonly data: string | null
+  readonly headers: readonly (readonly [name: string, value: string])[]
+  readonly granted: readonly number[]
+  readonly echoes: boolean
+  readonly protocol: 'http/1.1' | 'h2'
+  readonly takes: (id: string, topic: Topic) => boolean
+  /** Requests a second. */
+  readonly rate: number
+  readonly flood: number
+  readonly isPatient: boolean
+  readonly address: string | null
+  readonly isSure: boolean
+  readonly json: string | null
+  readonly junit: string | null
+  readonly html: string | null
+  readonly isVerbose: boolean
+  readonly failOn: Severity
+  readonly isList: boolean
+}
+
+const text = { type: 'string' } as const
+const texts = { type: 'string', multiple: true } as const
+const flag = { type: 'boolean' } as const
+
+const OPTIONS = {
+  'token-from': text,
+  second: text,
+  'wrong-token': texts,
+  method: text,
+  data: text,
+  header: texts,
+  granted: texts,
+  echo: flag,
+  http: text,
+  only: text,
+  skip: text,
+  rate: text,
+  flood: text,
+  patient: flag,
+  address: text,
+  yes: flag,
+  json: text,
+  junit: text,
+  html: text,
+  verbose: flag,
+  'fail-on': text,
+  list: flag,
+} as const
+
+/** A string: what is wrong. */
+export function readProbeArguments(args: readonly string[]): ProbeArguments | string {
+  try {
+    const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options: OPTIONS })
+    const [url = '', ...rest] = positionals
+    const isList = values.list ?? false
+    if (rest.length > 0) return 'expected one URL'
+    if (!isList && url === '') return 'expected a URL'
+    if (!isList && values['token-from'] === undefined) return 'expected --token-from CONFIG: the right request needs a token'
+    return {
+      url,
+      tokenFrom: values['token-from'] ?? '',
+      second: values.second ?? null,
+      wrongTokens: values['wrong-token'] ?? [],
+      method: methodOf(values.method ?? (values.data === undefined ? 'GET' : 'POST')),
+      data: values.data ?? null,
+      headers: (values.header ?? []).map(headerOf),
+      granted: (values.granted ?? []).map((status) => numberOf('--granted', status, 200, 599)),
+      echoes: values.echo ?? false,
+      protocol: oneOf('--http', values.http ?? '1.1', ['1.1', '2']) === '2' ? 'h2' : 'http/1.1',
+      takes: selection(values.only, values.skip),
+      rate: numberOf('--rate', values.rate ?? '100', 1, 1000),
+      flood: numberOf('--flood', values.flood ?? '1100', 0, 100_000),
+      isPatient: values.patient ?? false,
+      address: values.address ?? null,
+      isSure: values.yes ?? false,
+      json: values.json ?? null,
+      junit: values.junit ?? null,
+      html: values.html ?? null,
+      isVerbose: values.verbose ?? false,
+      failOn: oneOf('--fail-on', values['fail-on'] ?? 'medium', SEVERITIES),
+      isList,
+    }
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+/** RFC 9110 §5.6.2: token. */
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+
+function methodOf(method: string): string {
+  if (!TOKEN.test(method)) throw new Error('--method is not a method')
+  return method
+}
+
+function headerOf(line: string): readonly [string, string] {
+  const [, name, value] = /^([^:]+):[ \t]*([\x20-\x7e]*)$/.exec(line) ?? []
+  if (name === undefined || value === undefined || !TOKEN.test(name)) throw new Error("--header is not of the form 'Name: value'")
+  return [name, value]
+}
+
+function numberOf(option: string, given: string, least: number, most: number): number {
+  const number = Number(given)
+  if (!Number.isInteger(number) || number < least || number > most)
+    throw new Error(`${option} is a number from ${least} to ${most}`)
+  return number
+}
+
+function oneOf<Word extends string>(option: string, given: string, words: readonly Word[]): Word {
+  const word = words.find((one) => one === given)
+  if (word === undefined) throw new Error(`${option} is one of ${words.join(', ')}`)
+  return word
+}
+
+/** Words are ids of attacks, or topics. */
+function selection(only: string | undefined, skip: string | undefined): ProbeArguments['takes'] {
+  const words = (list: string): ReadonlySet<string> => new Set(list.split(',').map((word) => word.trim()))
+  const [wanted, unwanted] = [only === undefined ? null : words(only), words(skip ?? '')]
+  return (id, topic) => (wanted === null || wanted.has(id) || wanted.has(topic)) && !unwanted.has(id) && !unwanted.has(topic)
+}

@@ -1,0 +1,199 @@
+// `holdfast probe URL --token-from CONFIG`: attacks a running deployment that the user owns, and reports what got through (contract
+// §1). Reads what it needs, asks whether this is meant, runs the catalogue of src/probe/ and writes the reports.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { type Credentials, openCredentials } from '../client/credentials.js'
+import { type ClientSettings, readSettings } from '../client/settings.js'
+import { isProblem, type Report, SEVERITIES } from '../probe/attack.js'
+import type { BenchSettings } from '../probe/bench.js'
+import { CATALOGUE } from '../probe/catalogue.js'
+import { issuerKeys } from '../probe/issuer.js'
+import { addressesOf, type Place, placeOf, watchAddress } from '../probe/place.js'
+import { htmlOf } from '../probe/report-html.js'
+import { jsonOf } from '../probe/report-json.js'
+import { junitOf } from '../probe/report-junit.js'
+import { listOf, tableOf } from '../probe/report-table.js'
+import { ProbeError, runProbe } from '../probe/run.js'
+import type { Command, Io } from './command.js'
+import { PROBE_HELP, type ProbeArguments, readProbeArguments } from './probe-arguments.js'
+
+export const probe: Command = {
+  name: 'probe',
+  summary: 'attack a running deployment with every known wrong request',
+  help: PROBE_HELP,
+  async run(args, io) {
+    const wanted = readProbeArguments(args)
+    if (typeof wanted === 'string') {
+      io.err(`holdfast probe: ${wanted}`)
+      io.err('try: holdfast probe --help')
+      return 2
+    }
+    const attacks = CATALOGUE.filter(({ id, topic }) => wanted.takes(id, topic))
+    if (wanted.isList) {
+      for (const line of listOf(attacks, io.terminal?.columns ?? 120)) io.out(line)
+      return 0
+    }
+    if (attacks.length === 0) {
+      io.err('holdfast probe: no attack has such an id or topic; holdfast probe --list prints them')
+      return 2
+    }
+    try {
+      return await attack(wanted, attacks, io)
+    } catch (error) {
+      if (!(error instanceof ProbeError)) throw error
+      io.terminal?.progress(null)
+      io.err(`holdfast probe: ${error.message}`)
+      return 1
+    }
+  },
+}
+
+async function attack(wanted: ProbeArguments, attacks: typeof CATALOGUE, io: Io): Promise<number> {
+  const place = placeOf(wanted.url)
+  if (typeof place === 'string') return wrongUsage(io, [place])
+  const own = readClient(wanted.tokenFrom, place, io)
+  const second = wanted.second === null ? null : readClient(wanted.second, place, io)
+  if ('problems' in own) return wrongUsage(io, own.problems)
+  if (second !== null && 'problems' in second) return wrongUsage(io, second.problems)
+
+  const address = await confirmAddress(wanted, place, attacks.length, io)
+  if (address === null) {
+    io.err('not confirmed: nothing was sent')
+    return 2
+  }
+  const credentials = openCredentials(own)
+  const others = second && openCredentials(second)
+  try {
+    const keys = await issuerKeys((await credentials.tokens.current()).text, credentials.issuerAgent)
+    const holders = {
+      address,
+      own,
+      credentials,
+      issuerKeys: keys,
+      second: second && others && { settings: second, credentials: others },
+    }
+    const report = await runProbe({
+      settings: benchSettings(wanted, place, holders, io),
+      attacks,
+      report: ({ done, of, title }) => io.terminal?.progress(`${done + 1}/${of} ${title}`),
+      stillThere: watchAddress(place.hostname, address),
+    })
+    io.terminal?.progress(null)
+    return finish(wanted, report, io)
+  } finally {
+    await Promise.all([credentials.close(), others?.close()])
+  }
+}
+
+function wrongUsage(io: Io, lines: readonly string[]): number {
+  for (const line of lines) io.err(line)
+  return 2
+}
+
+/** The client file, and whether it is one for this place: its token goes nowhere else. */
+function readClient(file: string, { origin }: Place, io: Io): ClientSettings | { readonly problems: readonly string[] } {
+  const settings = readSettings(resolve(io.cwd, file))
+  if ('problems' in settings || settings.gateway === origin) return settings
+  return {
+    problems: [
+      `${file}: gateway is ${settings.gateway}, and the URL is of ${origin}; a token is only sent to the gateway that its file names`,
+    ],
+  }
+}
+
+/** The address that all connections go to; null: the person said no. */
+async function confirmAddress(
+  wanted: ProbeArguments,
+  { hostname, origin }: Place,
+  count: number,
+  io: Io,
+): Promise<string | null> {
+  const addresses = await addressesOf(hostname)
+  const [first = ''] = addresses
+  if (wanted.address !== null && !addresses.includes(wanted.address)) {
+    throw new ProbeError(`${hostname} is at ${addresses.join(', ')}, not at ${wanted.address}: nothing was sent`)
+  }
+  const address = wanted.address ?? first
+  if (wanted.isSure) return address
+  if (io.terminal === undefined) throw new ProbeError('nobody is there to confirm it: say --yes if this deployment is yours')
+  io.err(`This sends about ${count * 2 + wanted.flood} requests, most of them attacks, to ${origin} at ${address}.`)
+  io.err('Only probe what is yours, or what its owner asked you to probe.')
+  const answer = await io.terminal.ask(`Type its host name to go on (${hostname}): `)
+  return answer.trim().toLowerCase() === hostname ? address : null
+}
+
+type Holders = {
+  readonly address: string
+  readonly issuerKeys: BenchSettings['issuerKeys']
+  readonly own: ClientSettings
+  readonly credentials: Credentials
+  readonly second: { readonly settings: ClientSettings; readonly credentials: Credentials } | null
+}
+
+function benchSettings(
+  wanted: ProbeArguments,
+  place: Place,
+  { address, own, credentials, issuerKeys, second }: Holders,
+  io: Io,
+): BenchSettings {
+  const { hostname, port, origin, host, path } = place
+  const routeOf = ({ tls }: ClientSettings) => ({
+    address,
+    port,
+    hostname,
+    ca: tls.ca,
+    own: tls.cert === null || tls.key === null ? null : { cert: tls.cert, key: tls.key },
+  })
+  return {
+    route: routeOf(own),
+    origin,
+    host,
+    method: wanted.method,
+    path,
+    body: bodyOf(wanted, io),
+    headers: wanted.headers,
+    credentials,
+    second: second && { credentials: second.credentials, route: routeOf(second.settings) },
+    protocol: wanted.protocol,
+    grantedStatuses: new Set(wanted.granted),
+    echoes: wanted.echoes,
+    issuerKeys,
+    wrongTokens: new Map(wanted.wrongTokens.map((file) => [file, readText(file, io).trim()])),
+    rate: wanted.rate,
+    flood: wanted.flood,
+    isPatient: wanted.isPatient,
+  }
+}
+
+function bodyOf({ data, method }: ProbeArguments, io: Io): Buffer | null {
+  if (data === null) return method === 'GET' || method === 'HEAD' ? null : Buffer.alloc(0)
+  return Buffer.from(data.startsWith('@') ? readText(data.slice(1), io) : data)
+}
+
+function readText(file: string, io: Io): string {
+  try {
+    return readFileSync(resolve(io.cwd, file), 'utf8')
+  } catch {
+    throw new ProbeError(`${file} cannot be read`)
+  }
+}
+
+/** Writes the reports; the exit code says whether anything is as bad as `--fail-on`. */
+function finish(wanted: ProbeArguments, report: Report, io: Io): number {
+  const writers = [
+    [wanted.json, jsonOf],
+    [wanted.junit, junitOf],
+    [wanted.html, htmlOf],
+  ] as const
+  const toStdout = writers.some(([file]) => file === '-')
+  for (const line of tableOf(report, { isVerbose: wanted.isVerbose, columns: io.terminal?.columns ?? 120 }))
+    (toStdout ? io.err : io.out)(line)
+  for (const [file, write] of writers) {
+    if (file === '-') io.out(write(report).trimEnd())
+    else if (file !== null) writeFileSync(resolve(io.cwd, file), write(report))
+  }
+  const worst = SEVERITIES.indexOf(wanted.failOn)
+  const failing = report.findings.some((finding) => isProblem(finding) && SEVERITIES.indexOf(finding.attack.severity) <= worst)
+  return failing ? 1 : 0
+}
