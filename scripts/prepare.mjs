@@ -1,4 +1,5 @@
-// Makes a fresh clone ready: dependencies, compiled code and, with --redis, a real redis-server. Quiet and quick when all is there.
+// Makes a fresh clone ready: dependencies, compiled code and, with --redis, a real redis-server; with --peers, servers that some
+// tests compare with. Quiet and quick when all is there.
 // Plain JavaScript without dependencies, because it runs before there are any.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -93,10 +94,25 @@ function aptGet(...args) {
 }
 
 /** For the whole system, but not where that would start a service: the tests start servers of their own. */
-const installRedis = () =>
-  !existsSync('/run/systemd/system') &&
-  aptGet('--no-install-recommends', 'install', 'redis-server') &&
-  onPath('redis-server') !== undefined
+const install = (...packages) => !existsSync('/run/systemd/system') && aptGet('--no-install-recommends', 'install', ...packages)
+
+const installRedis = () => install('redis-server') && onPath('redis-server') !== undefined
+
+/** Package, and a file of it. Tests that want one which is not there are skipped, and say so. */
+const PEERS = {
+  nginx: '/usr/sbin/nginx',
+  apache2: '/usr/sbin/apache2',
+  'libapache2-mod-oauth2': '/usr/lib/apache2/modules/mod_oauth2.so',
+}
+
+function findPeers() {
+  const missing = Object.keys(PEERS).filter((name) => !existsSync(PEERS[name]))
+  if (missing.length === 0) return
+  const names = missing.join(', ')
+  say(`installing ${names}, which some tests compare with`)
+  if (onPath('apt-get') === undefined || !(install(...missing) || (aptGet('update') && install(...missing))))
+    say(`${names} could not be had: those tests will be skipped`)
+}
 
 /** redis-server and what it is linked with, as this release of the distribution names it; the C library stays the system's. */
 function redisPackages() {
@@ -130,3 +146,4 @@ installDependencies()
 buildTestRunner()
 compile()
 if (process.argv.includes('--redis')) findRedis()
+if (process.argv.includes('--peers')) findPeers()

@@ -34,6 +34,7 @@ export type Need =
   | 'nonce'
   | 'no nonce'
   | 'second client'
+  | 'body'
   | 'echo'
   | 'http/1.1'
   | 'http/2'

@@ -86,6 +86,7 @@ export function openBench(settings: BenchSettings): Bench & { readonly note: (ne
   const has = new Set<Need>(settings.protocol === 'http/1.1' ? ['http/1.1'] : ['http/2'])
   if (settings.credentials.key !== null) has.add('dpop')
   if (settings.second !== null) has.add('second client')
+  if (settings.body !== null) has.add('body')
   if (settings.echoes) has.add('echo')
   if (settings.issuerKeys.length > 0) has.add('issuer keys')
   // Whether it asks for nonces, and whether the token is bound to a certificate, is seen in the first right request.

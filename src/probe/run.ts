@@ -138,6 +138,7 @@ const LACKING: Readonly<Record<Need, string>> = {
   nonce: 'the server asks for no nonce',
   'no nonce': 'the server asks for a nonce, which dates the proof',
   'second client': 'there is no second client (--second)',
+  body: 'the right request has no body (--data)',
   echo: 'the answer does not show what the upstream got (--echo)',
   'http/1.1': 'not over HTTP/1.1',
   'http/2': 'the server does not speak HTTP/2',

@@ -131,13 +131,16 @@ export const DOWNGRADE_ATTACKS: readonly Attack[] = [
     inQuery(draft, `access%5Ftoken=${draft.token}`)
     lines(({ dpop }) => proofLine(dpop))(draft)
   }),
-  any(['form', 'the token in a form body', 'RFC 6750 §2.2'], (draft) => {
-    if (draft.body !== null) {
+  any(
+    ['form', 'the token in a form body', 'RFC 6750 §2.2'],
+    (draft) => {
       draft.body = Buffer.from(`access_token=${draft.token}`)
-      draft.headers.push(['Content-Type', 'application/x-www-form-urlencoded'])
-    }
-    lines(({ dpop }) => proofLine(dpop))(draft)
-  }),
+      const others = draft.headers.filter(([name]) => name.toLowerCase() !== 'content-type')
+      draft.headers = [...others, ['Content-Type', 'application/x-www-form-urlencoded']]
+      lines(({ dpop }) => proofLine(dpop))(draft)
+    },
+    { needs: ['body'] },
+  ),
   any(['cookie', 'the token in a cookie', 'RFC 6750 §2'], (draft) => {
     draft.headers.push(['Cookie', `access_token=${draft.token}; token=${draft.token}; Authorization=${draft.token}`])
     lines(({ dpop }) => proofLine(dpop))(draft)

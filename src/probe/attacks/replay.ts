@@ -242,9 +242,9 @@ export const REPLAY_ATTACKS: readonly Attack[] = [
       name === 'Authorization' ? value.replace(/^\w+/, (scheme) => scheme.toLowerCase()) : value,
     ]),
   })),
-  again(['body', 'a captured proof with another body'], (printed) =>
-    printed.body === null ? null : { ...printed, body: Buffer.from('{"replay":true}') },
-  ),
+  again(['body', 'a captured proof with another body'], (printed) => ({ ...printed, body: Buffer.from('{"replay":true}') }), {
+    needs: ['body'],
+  }),
   again(['resigned', 'the same jti in a proof made anew'], (_printed, draft) => resigned(draft, () => undefined), {
     severity: 'medium',
   }),
