@@ -12,7 +12,7 @@ import { type BodyBudget, createBodyHolder } from './edge/body.js'
 import type { Enforcement } from './edge/enforce.js'
 import { publicDocuments } from './edge/metadata.js'
 import type { EventLoopWatch } from './edge/overload.js'
-import { createIssuerKeys, type IssuerKeys } from './keys/issuers.js'
+import { createIssuerKeys, type FetchSet, type IssuerKeys } from './keys/issuers.js'
 import { loadSigningKeys } from './keys/signing.js'
 import type { RateLimiter } from './limits/rate.js'
 import type { ReplayStore } from './replay/store.js'
@@ -39,6 +39,8 @@ export type GatewayOptions = {
   /** Nonce secret of this start, for a configuration that names none; shared by all workers. */
   readonly nonceSecret: string
   readonly log: (message: string) => void
+  /** How issuer keys are got; left out: by this process. */
+  readonly fetchSet?: FetchSet
 }
 
 /** What outlives a configuration. */
@@ -92,7 +94,8 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
   const { options, replay, rates, audit, loop } = adapters
   const bodies = createBodyHolder(shareOf(config.limits, config.workers), adapters.bodies)
   const known = previous === undefined ? {} : { previous: previous.issuerKeys }
-  const issuerKeys = createIssuerKeys(config.issuers, { clock, log: options.log, ...known })
+  const fetching = options.fetchSet === undefined ? {} : { fetchSet: options.fetchSet }
+  const issuerKeys = createIssuerKeys(config.issuers, { clock, log: options.log, ...known, ...fetching })
   await issuerKeys.start()
   const keys = loadSigningKeys(config.assertion.keys)
   const pools = createPools(config.upstreams)

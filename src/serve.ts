@@ -10,6 +10,7 @@ import type { Config } from './config/config.js'
 import { loadConfig } from './config/load.js'
 import { formatProblem } from './config/problems.js'
 import { type Gateway, startGateway } from './gateway.js'
+import { answerFetches, askPrimary, type Channel, shareFetches } from './keys/shared.js'
 
 const HELP = `holdfast serve [routes.yaml]
 
@@ -57,7 +58,8 @@ function load(file: string, io: Io): Config | null {
 async function runWorker(file: string, config: Config, io: Io): Promise<number> {
   const log = (message: string) => logger.warn(message)
   const nonceSecret = io.env[NONCE_SECRET] ?? randomBytes(32).toString('base64url')
-  const gateway = await startGateway(config, { worker: Number(io.env[WORKER] ?? 0), nonceSecret, log })
+  const fetching = cluster.isWorker ? { fetchSet: askPrimary(primary) } : {}
+  const gateway = await startGateway(config, { worker: Number(io.env[WORKER] ?? 0), nonceSecret, log, ...fetching })
   const accepting = { addresses: gateway.addresses, admin: gateway.adminAddress, policy_version: config.policyVersion }
   if (cluster.isWorker) process.send?.({ accepting })
   else logger.info({ ...accepting, workers: 1 }, 'accepting requests')
@@ -73,6 +75,11 @@ async function runWorker(file: string, config: Config, io: Io): Promise<number> 
   if (cluster.isWorker) process.disconnect()
   process.removeAllListeners('SIGHUP')
   return 0
+}
+
+const primary: Channel = {
+  send: (message) => void process.send?.(message),
+  onMessage: (listener) => void process.on('message', listener),
 }
 
 async function reload(file: string, gateway: Gateway, io: Io): Promise<void> {
@@ -101,11 +108,20 @@ const oneOf = (signals: readonly NodeJS.Signals[]): Promise<void> =>
 /** Keeps the workers running, and passes signals on. A worker that dies is replaced; the others keep their connections. */
 async function runPrimary(config: Config): Promise<number> {
   const nonceSecret = randomBytes(32).toString('base64url')
+  const fetch = shareFetches(() => Date.now() / 1000)
   let draining = false
   let accepting = 0
   const start = (index: number): void => {
     const worker = cluster.fork({ [WORKER]: String(index), [NONCE_SECRET]: nonceSecret })
+    answerFetches(
+      {
+        send: (message) => worker.isConnected() && worker.send(message),
+        onMessage: (listener) => worker.on('message', listener),
+      },
+      fetch,
+    )
     worker.on('message', (message: { accepting?: object }) => {
+      if (message.accepting === undefined) return
       accepting += 1
       if (accepting === config.workers) logger.info({ ...message.accepting, workers: config.workers }, 'accepting requests')
     })

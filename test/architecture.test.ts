@@ -43,7 +43,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     src: ['verify', 'replay', 'limits', 'config/config', 'audit', 'edge', 'admin', 'running'],
     npm: ['node:crypto', 'node:os', 'node:timers/promises'],
   },
-  serve: { src: ['cli/command', 'config', 'gateway'], npm: ['pino', 'node:cluster', 'node:crypto', 'node:path'] },
+  serve: { src: ['cli/command', 'config', 'gateway', 'keys/shared'], npm: ['pino', 'node:cluster', 'node:crypto', 'node:path'] },
   main: { src: ['cli/main', 'cli/command', 'serve'], npm: ['node:readline/promises'] },
 }
 

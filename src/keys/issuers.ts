@@ -11,18 +11,21 @@ import { fetchKeySet } from './fetch.js'
 import { type PublishedKey, readKeySet, selectKeys } from './jwks.js'
 
 /** For so long after a fetch an unknown key is answered with "not known now" instead of another fetch. */
-const COOLDOWN: Seconds = 30
+export const COOLDOWN: Seconds = 30
 const LONGEST_BACKOFF: Seconds = 30
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** A JWK set, and how long ago it was really fetched: 0, unless another process did it for us. */
 export type FetchedSet = { readonly set: JsonObject; readonly age: Seconds }
 
+/** How a set is got. Rejects with a message for the operator. */
+export type FetchSet = (source: IssuerSource, stop: AbortSignal) => Promise<FetchedSet>
+
 export type IssuerKeysOptions = {
   readonly clock: () => Seconds
   readonly log: (message: string) => void
-  /** How a set is got; left out: over the network, by this process. Rejects with a message for the operator. */
-  readonly fetchSet?: (source: IssuerSource, stop: AbortSignal) => Promise<FetchedSet>
+  /** Left out: over the network, by this process. */
+  readonly fetchSet?: FetchSet
   /** Those of the configuration before this one: what they know of an issuer serves on while it is silent (contract §9). */
   readonly previous?: Pick<IssuerKeys, 'known'>
 }
@@ -168,7 +171,7 @@ export function createIssuerKeys(sources: readonly IssuerSource[], options: Issu
 }
 
 /** Keys from another place, or vouched for by another CA, are other keys, whatever the issuer is called. */
-const placeOf = ({ issuer, keys, ca }: IssuerSource): string => JSON.stringify([issuer, keys, ca])
+export const placeOf = ({ issuer, keys, ca }: IssuerSource): string => JSON.stringify([issuer, keys, ca])
 
 function hold(source: IssuerSource, known: KnownKeys | null): Held {
   const keys = source.keys.from === 'file' ? readKeyFile(source.issuer, source.keys) : (known?.keys ?? null)

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { json, startKeyServer } from '../keys/key-server.js'
 import { makeCertificates } from '../support/certificates.js'
 import { issuerKey, makeDraft, printDraft } from '../support/draft.js'
 import { exchange } from '../support/http.js'
@@ -37,14 +38,14 @@ async function makePlace(t: Test, answer: (send: () => void) => void = (send) =>
 
 const yaml = (
   { redis, upstream }: Place,
-  { port, admin, workers = 1 }: { port: number; admin: number; workers?: number },
+  { port, admin, workers = 1, keys = 'jwks_file: issuer.jwks' }: { port: number; admin: number; workers?: number; keys?: string },
 ): string => `version: 1
 listen: { host: 127.0.0.1, port: ${port}, tls: { key: server.key, cert: server.crt } }
 admin: { port: ${admin} }
 workers: ${workers}
 drain: 5s
 public_origins: [https://${HOST}]
-issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, jwks_file: issuer.jwks }]
+issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, ${keys} }]
 replay: { store: redis, redis: { url: '${redis.url}' } }
 audit: { file: audit-${port}.jsonl }
 assertion: { issuer: https://gateway.example.com, key: assertion.key }
@@ -61,11 +62,11 @@ type Running = {
 }
 
 /** Starts one and waits for the line that says it accepts. */
-async function serve(t: Test, place: Place, workers = 1): Promise<Running> {
+async function serve(t: Test, place: Place, workers = 1, issuer: { keys?: string } = {}): Promise<Running> {
   const port = await freePort()
   const admin = await freePort()
   const file = join(place.folder, `routes-${port}.yaml`)
-  writeFileSync(file, yaml(place, { port, admin, workers }))
+  writeFileSync(file, yaml(place, { port, admin, workers, ...issuer }))
   const child = spawn(process.execPath, [MAIN, 'serve', file], { cwd: place.folder, stdio: ['ignore', 'ignore', 'pipe'] })
   let said = ''
   child.stderr?.on('data', (chunk) => {
@@ -89,6 +90,23 @@ t.test('two processes, 200 parallel copies of one proof: exactly one is granted'
   const replies = await Promise.all(Array.from({ length: 200 }, (_, i) => send(place, i % 2 === 0 ? one : two, bytes)))
   t.equal(replies.filter(({ status }) => status === 200).length, 1)
   t.equal(replies.filter(({ status, body }) => status === 401 && JSON.parse(body).reason === 'proof_replayed').length, 199)
+})
+
+t.test('two workers: one of them all fetches the keys, and a storm of unknown kids makes one fetch more at most', async (t) => {
+  const place = await makePlace(t)
+  const issuer = await startKeyServer(json({ keys: [{ ...issuerKey.jwk, kid: 'issuer-1' }] }))
+  t.teardown(() => issuer.close())
+  const gateway = await serve(t, place, 2, { keys: `jwks_uri: ${issuer.origin}/jwks` })
+  t.equal(issuer.asked.length, 1, 'at the start')
+  const unknown = (kid: string) => {
+    const one = draft()
+    one.token.header.kid = kid
+    return printDraft(one)
+  }
+  const replies = await Promise.all(Array.from({ length: 100 }, (_, i) => send(place, gateway, unknown(`kid-${i}`))))
+  t.ok(replies.every(({ status }) => status === 401 || status === 503))
+  t.ok(issuer.asked.length <= 2, `${issuer.asked.length} fetches`)
+  for (let i = 0; i < 10; i++) t.equal((await send(place, gateway, printDraft(draft()))).status, 200)
 })
 
 t.test('two workers: one line when both accept, a file each, and one that dies is replaced', async (t) => {
