@@ -30,6 +30,8 @@ export function answerBroken(error: NodeJS.ErrnoException, { socket, connections
     socket.write(refuse({ reason, peer: line.connection.peer }))
     socket.destroySoon()
   }
+  // What broke is the body of a request that has its answer: a second one would be taken for that of the next request.
+  if (current === undefined && line.last?.complete === false) return void socket.destroySoon()
   if (current === undefined) return void say()
 
   const { request, response } = current

@@ -24,6 +24,8 @@ export type Line = {
   readonly socket: TLSSocket
   /** The first is being served, the others wait. */
   readonly turns: Turn[]
+  /** The request that was answered last; its body may still be coming. */
+  last: IncomingMessage | null
   /** Nothing new is served here; set once and for good. */
   isClosing: boolean
   /** Bytes came that are no request; set once and for good. */
@@ -75,7 +77,7 @@ export function createConnections(limits: () => Pick<Limits, 'connections_per_ad
     current.response.shouldKeepAlive = false
   }
   const next = (line: Line): void => {
-    line.turns.shift()
+    line.last = line.turns.shift()?.request ?? null
     // A socket that Node ended behind an answer with `Connection: close`: what follows on it was never asked.
     if (line.isClosing || !line.socket.writable) {
       line.turns.length = 0
@@ -103,7 +105,7 @@ export function createConnections(limits: () => Pick<Limits, 'connections_per_ad
       handshaking.delete(farEndOf(socket))
       const servername = typeof socket.servername === 'string' ? socket.servername.toLowerCase() : null
       const connection = { peer: readPeer(socket, mode), servername }
-      lines.set(socket, { connection, socket, turns: [], isClosing: false, isBroken: false })
+      lines.set(socket, { connection, socket, turns: [], last: null, isClosing: false, isBroken: false })
       socket.once('close', () => lines.delete(socket))
       // Node ends a connection with this. A reset would take from the client the answer to what it is still sending.
       socket.destroySoon = () => lingerAndClose(socket)

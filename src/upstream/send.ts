@@ -115,6 +115,14 @@ export function createSender({ pools, signingKeys, assertion, clock }: SenderOpt
           return false
         }
         receiver.head(status, headers, resume)
+        // RFC 9112 §6.3 (1): it ends with its head. But who announces a coding may send a body all the same, and that would be the
+        // next request's answer: this connection is not used again. After HEAD, and beside a length, undici itself closes it.
+        if ((status === 204 || status === 304) && codingsOf(headers).length > 0) {
+          over = true
+          receiver.end()
+          abort?.(new errors.RequestAbortedError())
+          return false
+        }
         return true
       },
       onData: (chunk) => !over && receiver.data(chunk),
@@ -184,11 +192,18 @@ function headProblem(status: number, headers: readonly Buffer[], { pass_token }:
   if (status < 200 || status > 599) return `status ${status}`
   // About our credentials, not the client's: it can do nothing about either (contract §4).
   if ((status === 401 || status === 407) && !pass_token) return `status ${status}`
+  // The header goes no further than here, so a coding that undici has not undone would reach the client as if it were content.
+  const codings = codingsOf(headers)
+  return codings.length > 1 || codings.some((coding) => coding !== 'chunked') ? 'transfer coding' : null
+}
+
+/** What each line of Transfer-Encoding says, in lower case. */
+function codingsOf(headers: readonly Buffer[]): readonly string[] {
+  const codings: string[] = []
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index]
     if (name?.length !== 'transfer-encoding'.length || name.toString('latin1').toLowerCase() !== 'transfer-encoding') continue
-    // The header goes no further than here, so a coding that undici has not undone would reach the client as if it were content.
-    if (headers[index + 1]?.toString('latin1').toLowerCase() !== 'chunked') return 'transfer coding'
+    codings.push(headers[index + 1]?.toString('latin1').toLowerCase() ?? '')
   }
-  return null
+  return codings
 }
