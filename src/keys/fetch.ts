@@ -16,11 +16,22 @@ const LONGEST_MS = 5000
 export async function fetchKeySet(source: IssuerSource, stop: AbortSignal): Promise<JsonObject> {
   const { keys, ca } = source
   if (keys.from === 'file') throw new Error(`${keys.path} is read, not fetched`)
-  const fetching: Fetching = { ca, signal: AbortSignal.any([stop, AbortSignal.timeout(LONGEST_MS)]) }
-  const uri = keys.from === 'uri' ? keys.uri : await discover(source.issuer, fetching)
-  const set = await fetchObject(uri, fetching)
-  if (typeof set === 'string') throw new Error(`${uri} ${set}`)
-  return set
+  // Not AbortSignal.any over AbortSignal.timeout: Node may collect a timer signal that nothing else refers to, and then no one gives up.
+  const bound = new AbortController()
+  const timer = setTimeout(() => bound.abort(new DOMException('too late', 'TimeoutError')), LONGEST_MS)
+  const stopped = (): void => bound.abort(stop.reason)
+  stop.addEventListener('abort', stopped)
+  if (stop.aborted) stopped()
+  try {
+    const fetching: Fetching = { ca, signal: bound.signal }
+    const uri = keys.from === 'uri' ? keys.uri : await discover(source.issuer, fetching)
+    const set = await fetchObject(uri, fetching)
+    if (typeof set === 'string') throw new Error(`${uri} ${set}`)
+    return set
+  } finally {
+    clearTimeout(timer)
+    stop.removeEventListener('abort', stopped)
+  }
 }
 
 type Fetching = { readonly ca: string | null; readonly signal: AbortSignal }

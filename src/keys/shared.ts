@@ -88,14 +88,15 @@ export function askPrimary({ send, onMessage }: Channel): FetchSet {
   return (source, stop) =>
     new Promise((resolve, reject) => {
       const question = ++last
-      const signal = AbortSignal.any([stop, AbortSignal.timeout(LONGEST_MS)])
       const settle = (then: () => void): void => {
         waiting.delete(question)
-        signal.removeEventListener('abort', giveUp)
+        clearTimeout(timer)
+        stop.removeEventListener('abort', giveUp)
         then()
       }
       const giveUp = (): void => settle(() => reject(new Error('the primary process does not answer')))
-      signal.addEventListener('abort', giveUp)
+      const timer = setTimeout(giveUp, LONGEST_MS)
+      stop.addEventListener('abort', giveUp)
       waiting.set(question, (reply) =>
         settle(() => ('fetched' in reply ? resolve(reply.fetched) : reject(new Error(reply.problem)))),
       )
