@@ -77,7 +77,6 @@ const callers = {
   both: await hold(await realm.client('double', { at: realm.rotating.issuer }), 'dpop', client),
   bearer: await hold(partner, 'by the connection'),
 }
-
 const portal = await realm.client('portal')
 
 t.test('grants a sensitive and a high_value route, 100 calls in turn and 50 at once', async (t) => {
@@ -88,11 +87,8 @@ t.test('grants a sensitive and a high_value route, 100 calls in turn and 50 at o
     const got = await outcome(caller, PAY)
     if (got !== 'granted') t.fail(`call ${i}: ${got}`)
   }
-  t.same(
-    connection.statuses.filter((status) => status !== 200),
-    [401],
-    'one nonce is asked for in all',
-  )
+  const refused = connection.statuses.filter((status) => status !== 200)
+  t.same(refused, [401], 'one nonce is asked for in all')
   const newcomer = await hold(partner, 'dpop', connection)
   const outcomes = await Promise.all(Array.from({ length: 50 }, () => outcome(newcomer, PAY)))
   t.same([...new Set(outcomes)], ['granted'])
@@ -184,7 +180,6 @@ t.test('grants every binding on one gateway at once, and refuses each token with
   const x5t = realm.lab.thumbprint('client')
   t.match(await binding(callers.both, BOTH), { method: 'both', jkt: String, 'x5t#S256': x5t })
   t.same(await binding(callers.certificate, MTLS), { method: 'mtls', 'x5t#S256': x5t })
-  t.match(await binding(callers.dpop, PAY), { method: 'dpop', jkt: String })
   t.same(await binding(callers.bearer, READ), { method: 'none' })
 })
 
