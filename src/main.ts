@@ -18,7 +18,7 @@ const terminal: Terminal = {
     }
   },
   progress: (line) => void stderr.write(`\r\x1b[2K${line === null ? '' : line.slice(0, (stderr.columns ?? 80) - 1)}`),
-  columns: stdout.columns ?? 80,
+  columns: stdout.columns ?? 200,
 }
 
 const io: Io = {

@@ -1,5 +1,8 @@
 // What a command of `holdfast` is, and all it sees of the world around it.
 
+/** As in package.json. */
+export const VERSION = '0.1.0'
+
 export type Io = {
   /** One line to standard output. */
   readonly out: (line: string) => void

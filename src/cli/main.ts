@@ -3,11 +3,9 @@
 import { certs } from './certs.js'
 import { check } from './check.js'
 import { client } from './client.js'
-import type { Command, Io } from './command.js'
+import { type Command, type Io, VERSION } from './command.js'
 import { explain } from './explain.js'
 import { probe } from './probe.js'
-
-const VERSION = '0.1.0'
 
 /** Runs `holdfast COMMAND ...`; `serve` is given, because it alone builds a gateway. Returns the exit code. */
 export async function runCli(argv: readonly string[], io: Io, serve: Command): Promise<number> {

@@ -1,5 +1,6 @@
 // What does the command line of `holdfast probe` ask for?
 
+import { isIP } from 'node:net'
 import { parseArgs } from 'node:util'
 import { SEVERITIES, type Severity, type Topic } from '../probe/attack.js'
 
@@ -34,7 +35,8 @@ connections.
   --fail-on SEVERITY  critical, high, medium (unless given) or low: exit 1 from here up
   --list              print the catalogue
 
-Exit code: 0 nothing got through, 1 something did (or the probe could not run), 2 wrong usage or not confirmed.
+Exit code: 0 nothing got through, 1 something did (or nothing could be tried, or the probe could not run), 2 wrong usage or not
+confirmed.
 `
 
 export type ProbeArguments = {
@@ -49,6 +51,8 @@ export type ProbeArguments = {
   readonly echoes: boolean
   readonly protocol: 'http/1.1' | 'h2'
   readonly takes: (id: string, topic: Topic) => boolean
+  /** What --only and --skip name. */
+  readonly words: readonly string[]
   /** Requests a second. */
   readonly rate: number
   readonly flood: number
@@ -100,6 +104,8 @@ export function readProbeArguments(args: readonly string[]): ProbeArguments | st
     const isList = values.list ?? false
     if (rest.length > 0) return 'expected one URL'
     if (!isList && url === '') return 'expected a URL'
+    if ([values.json, values.junit, values.html].filter((file) => file === '-').length > 1)
+      return 'only one report can be standard output'
     if (!isList && values['token-from'] === undefined) return 'expected --token-from CONFIG: the right request needs a token'
     return {
       url,
@@ -113,10 +119,11 @@ export function readProbeArguments(args: readonly string[]): ProbeArguments | st
       echoes: values.echo ?? false,
       protocol: oneOf('--http', values.http ?? '1.1', ['1.1', '2']) === '2' ? 'h2' : 'http/1.1',
       takes: selection(values.only, values.skip),
+      words: [...wordsOf(values.only), ...wordsOf(values.skip)],
       rate: numberOf('--rate', values.rate ?? '100', 1, 1000),
       flood: numberOf('--flood', values.flood ?? '1100', 0, 100_000),
       isPatient: values.patient ?? false,
-      address: values.address ?? null,
+      address: addressOf(values.address),
       isSure: values.yes ?? false,
       json: values.json ?? null,
       junit: values.junit ?? null,
@@ -146,8 +153,7 @@ function headerOf(line: string): readonly [string, string] {
 
 function numberOf(option: string, given: string, least: number, most: number): number {
   const number = Number(given)
-  if (!Number.isInteger(number) || number < least || number > most)
-    throw new Error(`${option} is a number from ${least} to ${most}`)
+  if (!/^\d+$/.test(given) || number < least || number > most) throw new Error(`${option} is a number from ${least} to ${most}`)
   return number
 }
 
@@ -157,9 +163,16 @@ function oneOf<Word extends string>(option: string, given: string, words: readon
   return word
 }
 
-/** Words are ids of attacks, or topics. */
+function addressOf(given: string | undefined): string | null {
+  if (given !== undefined && isIP(given) === 0) throw new Error('--address is not an IP address')
+  return given ?? null
+}
+
+/** Ids of attacks, or topics. */
+const wordsOf = (list: string | undefined): readonly string[] =>
+  list === undefined ? [] : list.split(',').map((word) => word.trim())
+
 function selection(only: string | undefined, skip: string | undefined): ProbeArguments['takes'] {
-  const words = (list: string): ReadonlySet<string> => new Set(list.split(',').map((word) => word.trim()))
-  const [wanted, unwanted] = [only === undefined ? null : words(only), words(skip ?? '')]
+  const [wanted, unwanted] = [only === undefined ? null : new Set(wordsOf(only)), new Set(wordsOf(skip))]
   return (id, topic) => (wanted === null || wanted.has(id) || wanted.has(topic)) && !unwanted.has(id) && !unwanted.has(topic)
 }

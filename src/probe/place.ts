@@ -44,12 +44,16 @@ export async function addressesOf(hostname: string): Promise<readonly string[]> 
 const LOOK_AGAIN_MS = 5000
 
 /** Rejects once the name no longer has the confirmed address. Asks at most every 5 s. */
-export function watchAddress(hostname: string, confirmed: string): () => Promise<void> {
-  let next = Date.now() + LOOK_AGAIN_MS
+export function watchAddress(
+  hostname: string,
+  confirmed: string,
+  { lookUp = addressesOf, everyMs = LOOK_AGAIN_MS } = {},
+): () => Promise<void> {
+  let next = Date.now() + everyMs
   return async () => {
     if (Date.now() < next) return
-    next = Date.now() + LOOK_AGAIN_MS
-    const now = await addressesOf(hostname)
+    next = Date.now() + everyMs
+    const now = await lookUp(hostname)
     if (!now.includes(confirmed))
       throw new ProbeError(`${hostname} is no longer at ${confirmed}: stopped, start again to confirm where it is now`)
   }

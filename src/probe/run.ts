@@ -5,6 +5,7 @@ import { decodeJwt } from 'jose'
 import type { Attack, Finding, Need, Outcome, Report } from './attack.js'
 import { type Bench, type BenchSettings, openBench } from './bench.js'
 import { openTls, type Route } from './http1.js'
+import { noting, withoutTokens } from './secrets.js'
 
 /** The probe cannot go on. The message is a sentence that says what to do next. */
 export class ProbeError extends Error {
@@ -28,7 +29,12 @@ const WAIT_MS = 2000
 
 export async function runProbe({ settings, attacks, report, stillThere }: RunOptions): Promise<Report> {
   const startedAt = new Date()
-  const bench = openBench(settings)
+  const secrets = new Set(settings.wrongTokens.values())
+  const bench = openBench({
+    ...settings,
+    credentials: noting(settings.credentials, secrets),
+    second: settings.second && { ...settings.second, credentials: noting(settings.second.credentials, secrets) },
+  })
   const transport = await transportOf(settings.route)
   for (const protocol of transport.protocols) bench.note(protocol === 'h2' ? 'http/2' : 'http/1.1')
   await firstControl(bench)
@@ -50,7 +56,7 @@ export async function runProbe({ settings, attacks, report, stillThere }: RunOpt
     if (control.verdict !== 'held') unsettle(findings, sinceControl, control)
     sinceControl = []
   }
-  return {
+  const whole: Report = {
     url: settings.origin + settings.path,
     method: settings.method,
     address: settings.route.address,
@@ -61,6 +67,7 @@ export async function runProbe({ settings, attacks, report, stillThere }: RunOpt
     requests: bench.sent(),
     findings,
   }
+  return withoutTokens(whole, secrets)
 }
 
 /** Which protocols the server speaks, asked by ALPN (RFC 7301). */
@@ -99,7 +106,7 @@ async function firstControl(bench: Bench): Promise<void> {
     const control = await controlled(bench)
     if (control.verdict === 'held') continue
     throw new ProbeError(
-      `the right request is not granted, so no refusal would prove anything. It was answered: ${control.came}\n${control.sent}\nCheck token, scope and URL; --method and --data where it is not a GET; --granted STATUS where its answer is not 2xx.`,
+      `the right request is not granted, so no refusal would prove anything. It was answered: ${control.came}\nCheck token, scope and URL; --method and --data where it is not a GET; --granted STATUS where its answer is not 2xx.`,
     )
   }
 }

@@ -2,7 +2,7 @@
 // the ways that RFC 3986 calls equal, it must.
 
 import type { Attack } from '../attack.js'
-import { claim, granting, onProof, refusing } from '../rules.js'
+import { granting, onProof, refusing } from '../rules.js'
 
 const refused = refusing('target', 'high', ['dpop'])
 const granted = granting('target', 'low', ['dpop'])
@@ -240,5 +240,10 @@ export const TARGET_ATTACKS: readonly Attack[] = [
   granted(['query', 'the request has a query, htu has none', TARGET], (draft) => {
     draft.path += draft.path.includes('?') ? '&probe=1' : '?probe=1'
   }),
-  granted(['jti-odd', 'jti has spaces, braces and a colon', 'RFC 9449 §4.2'], claim('jti', `{probe}: ${Date.now()} \u00e9`)),
+  granted(
+    ['jti-odd', 'jti has spaces, braces and a colon', 'RFC 9449 §4.2'],
+    onProof(({ claims }) => {
+      claims.jti = `{probe}: ${String(claims.jti)} \u00e9`
+    }),
+  ),
 ]
