@@ -97,4 +97,6 @@ export type Config = {
   readonly match: (origin: string, path: string, method: string) => RouteMatch | 'unknown' | readonly string[]
   /** Would another route take this path in other case? (`case_insensitive` upstreams, contract §6.) */
   readonly matchesInOtherCase: (origin: string, path: string, route: Route) => boolean
+  /** Would another route take this path without its `;` parameters, as servlet containers read it? */
+  readonly matchesWithoutMatrix: (origin: string, path: string, route: Route) => boolean
 }

@@ -12,14 +12,16 @@ type Leaf = {
   readonly methods: Map<string, { readonly route: Route; readonly pattern: Pattern }>
   /** More than one only where paths were folded. */
   readonly shapes: Set<string>
+  /** Of paths that end in `/*`. */
+  readonly isOpen: boolean
 }
 
 type Node = { readonly literals: Map<string, Node>; parameter: Node | null; end: Leaf | null; rest: Leaf | null }
 
 const newNode = (): Node => ({ literals: new Map(), parameter: null, end: null, rest: null })
-const newLeaf = (): Leaf => ({ methods: new Map(), shapes: new Set() })
+const newLeaf = (isOpen: boolean): Leaf => ({ methods: new Map(), shapes: new Set(), isOpen })
 
-export type Matcher = Pick<Config, 'match' | 'matchesInOtherCase'>
+export type Matcher = Pick<Config, 'match' | 'matchesInOtherCase' | 'matchesWithoutMatrix'>
 
 /** Methods that a route serves: GET serves HEAD too. */
 export const servedMethods = (methods: readonly string[]): readonly string[] =>
@@ -44,14 +46,26 @@ export function createMatcher(routes: readonly Route[]): Matcher {
       const root = exact.get(origin)
       const segments = segmentsOf(path)
       const leaf = root === undefined ? null : find(root, segments, 0)
-      if (leaf === null) return 'unknown'
+      if (root === undefined || leaf === null || isAnothersPlace(root, segments, leaf)) return 'unknown'
       const chosen = leaf.methods.get(method)
       if (chosen === undefined) return [...leaf.methods.keys()]
       return { route: chosen.route, captured: capture(chosen.pattern, segments) }
     },
     matchesInOtherCase: (origin, path, route) => {
       const root = folded.get(origin)
-      const leaf = root === undefined ? null : find(root, segmentsOf(path).map(foldSegment), 0)
+      const segments = segmentsOf(path).map(foldSegment)
+      const leaf = root === undefined ? null : find(root, segments, 0)
+      if (root === undefined || leaf === null) return false
+      const shape = shapes.get(route)
+      return [...leaf.shapes].some((other) => other !== shape) || isAnothersPlace(root, segments, leaf)
+    },
+    matchesWithoutMatrix: (origin, path, route) => {
+      // A route that writes `;` itself means just that path.
+      if (/;|%3B/.test(route.path)) return false
+      const root = exact.get(origin)
+      const segments = segmentsOf(path).map((segment) => segment.replace(/(?:;|%3B).*/, ''))
+      if (root === undefined || segments.includes('')) return true
+      const leaf = find(root, segments, 0)
       const shape = shapes.get(route)
       return leaf !== null && [...leaf.shapes].some((other) => other !== shape)
     },
@@ -75,7 +89,7 @@ function add(root: Node, { route, pattern }: { route: Route; pattern: Pattern },
     else node.literals.set(fold(segment), next)
     node = next
   }
-  const leaf = (pattern.isOpen ? node.rest : node.end) ?? newLeaf()
+  const leaf = (pattern.isOpen ? node.rest : node.end) ?? newLeaf(pattern.isOpen)
   if (pattern.isOpen) node.rest = leaf
   else node.end = leaf
   leaf.shapes.add(pattern.shape)
@@ -94,6 +108,22 @@ function find(node: Node, segments: readonly string[], at: number): Leaf | null 
   const named = node.parameter === null ? null : find(node.parameter, segments, at + 1)
   return named ?? node.rest
 }
+
+/**
+ * Most backends take `/a/x/` for `/a/x`, or for what is below it. So where another route has that place, `/a/*` does not take the path
+ * with the slash: a lax `/*` must not open what a stricter route beside it guards.
+ */
+function isAnothersPlace(root: Node, segments: readonly string[], leaf: Leaf): boolean {
+  if (!leaf.isOpen || segments.at(-1) !== '') return false
+  const bare = segments.slice(0, -1)
+  return [bare, [...bare, ANYTHING]].some((place) => {
+    const other = find(root, place, 0)
+    return other !== null && other !== leaf
+  })
+}
+
+/** A segment that no literal is equal to: canonical paths have no control characters. */
+const ANYTHING = '\0'
 
 function capture({ segments, names }: Pattern, path: readonly string[]): RouteMatch['captured'] {
   // Without prototype: what is absent must be absent, `constructor` too.

@@ -159,6 +159,8 @@ function findRoute(inbound: InboundRequest, config: Config): RouteMatch | Denial
   if (!('route' in match)) return matrix ? deny('target_malformed') : deny('method_not_allowed', undefined, { allow: match })
   const { route } = match
   if (matrix && !route.matrix_params) return deny('target_malformed')
+  if (matrix && config.matchesWithoutMatrix(origin, path, route))
+    return deny('target_malformed', 'another route takes it without ;')
   const ambiguous = route.upstream.case_insensitive && config.matchesInOtherCase(origin, path, route)
   return ambiguous ? deny('target_malformed', 'another route takes it in other case') : match
 }

@@ -30,7 +30,7 @@ export function readKeySet(set: JsonObject): readonly PublishedKey[] | string {
 }
 
 /** Members of a JWK that no public key has. */
-const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
+const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv']
 
 function readKey(jwk: unknown): PublishedKey | null {
   if (!isJsonObject(jwk)) return null

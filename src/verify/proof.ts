@@ -52,7 +52,7 @@ function onlyProof(lines: readonly string[], maxBytes: number): string | Denial 
 const PROOF_LIKE = /^[\w.-]+$/
 
 /** Members of a JWK that no public key has. Their presence is refused, whatever they hold (RFC 9449 §4.2). */
-const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
+const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv']
 
 function readProofHeader(header: JsonObject, algorithms: readonly string[]): ProofHeader | Denial {
   const { typ, alg, jwk } = header
@@ -78,10 +78,13 @@ function isForSignatures(jwk: JsonObject, alg: string): boolean {
 /** base64url characters of a 4096-bit modulus: longer ones are not even imported, for that alone costs. */
 const LONGEST_MODULUS = 683
 
+/** Null where another spelling would be the same key, too: with one spelling alone has a key one thumbprint alone (RFC 7638 §7). */
 function importKey(members: Readonly<Record<string, string>>): KeyObject | null {
   if ((members.n?.length ?? 0) > LONGEST_MODULUS) return null
   try {
-    return createPublicKey({ key: members as JsonWebKey, format: 'jwk' })
+    const key = createPublicKey({ key: members as JsonWebKey, format: 'jwk' })
+    const canonical = key.export({ format: 'jwk' })
+    return Object.entries(members).every(([name, value]) => canonical[name] === value) ? key : null
   } catch {
     return null // not on the curve, not base64url, not a key
   }

@@ -65,6 +65,32 @@ t.test('case and a trailing slash matter', async (t) => {
   t.equal(answerOf(paths('/a', '/b/'), '/b/'), '/b/')
 })
 
+t.test('a star does not take, with a slash behind it, what another route has without or below it', async (t) => {
+  for (const stricter of ['/public/admin', '/public/admin/*', '/public/:x', '/public/admin/:x']) {
+    t.equal(answerOf(paths('/public/*', stricter), '/public/admin/'), 'unknown', stricter)
+  }
+  t.equal(answerOf(paths('/public/*', '/public/admin'), '/public/other/'), '/public/*')
+  t.equal(answerOf(paths('/public/*', '/public/admin'), '/public/admin/x/'), '/public/*')
+  t.equal(answerOf(paths('/public/*', '/public/admin', '/public/admin/'), '/public/admin/'), '/public/admin/')
+  t.equal(
+    createMatcher(paths('/public/*', '/public/admin')).matchesInOtherCase(HERE, '/public/ADMIN/', route({ path: '/public/*' })),
+    true,
+  )
+})
+
+t.test('without its parameters: what a servlet container would take for another route', async (t) => {
+  const routes = paths('/m/*', '/m/secret', '/m/:x/y', '/r;v=1', '/r')
+  const { match, matchesWithoutMatrix } = createMatcher(routes)
+  const isOther = (path: string): boolean => {
+    const found = match(HERE, path, 'GET')
+    if (found === 'unknown' || !('route' in found)) throw new Error(`${path} has no route`)
+    return matchesWithoutMatrix(HERE, path, found.route)
+  }
+  for (const path of ['/m/a;b=c', '/m/a;b/z;c', '/m/a%3Bb', '/r;v=1']) t.equal(isOther(path), false, path)
+  for (const path of ['/m/secret;a=b', '/m/secret%3Ba', '/m/a;b/y;c', '/m/a/y;c/', '/m/;x/y', '/m/a;/y/;'])
+    t.equal(isOther(path), true, path)
+})
+
 t.test('captured values are decoded once, and what is not UTF-8 is absent', async (t) => {
   const { match } = createMatcher(paths('/:a/:b/:constructor'))
   const found = match(HERE, '/%252C%C3%A9/%C3%28/x', 'GET')
@@ -154,6 +180,15 @@ function naive(routes: readonly Route[], path: string, fold: (text: string) => s
   return all.filter(({ ranks }) => ranks === all[0]?.ranks)
 }
 
+/** Has another route the place that `path` names without its last slash, or what is below it? */
+function isAnothers(routes: readonly Route[], path: string, fold: (text: string) => string): boolean {
+  const [own] = naive(routes, path, fold)
+  if (own === undefined || !own.shape.endsWith('/*') || !path.endsWith('/')) return false
+  return [path.slice(0, -1), `${path}below`].some((place) =>
+    naive(routes, place, fold).some((other) => fold(other.shape) !== fold(own.shape)),
+  )
+}
+
 const segment = fc.constantFrom('a', 'b', 'A', 'c-d', '%2C', '%C3%A9')
 const pattern = fc
   .tuple(
@@ -202,13 +237,14 @@ t.test('answers what the naive matcher answers', async () => {
         const best = naive(local, path, (text) => text)
         const chosen = best.find((one) => servedMethods(one.route.methods).includes(method))
         const answer = match(origin, path, method)
-        if (best.length === 0) return answer === 'unknown'
+        if (best.length === 0 || isAnothers(local, path, (text) => text)) return answer === 'unknown'
         if (chosen === undefined) {
           const allowed = best.flatMap((one) => servedMethods(one.route.methods))
           return answer !== 'unknown' && !('route' in answer) && [...answer].sort().join() === allowed.sort().join()
         }
         const folded = naive(local, path, (text) => text.toLowerCase())
-        const inOther = folded.some((one) => one.shape !== chosen.shape)
+        const lower = (text: string): string => text.toLowerCase()
+        const inOther = folded.some((one) => one.shape !== chosen.shape) || isAnothers(local, path, lower)
         return (
           answer !== 'unknown' &&
           'route' in answer &&

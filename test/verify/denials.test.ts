@@ -365,7 +365,7 @@ const ROWS: readonly Row[] = [
   { reason: 'proof_algorithm', why: 'ES256K', change: header('alg', 'ES256K') },
   { reason: 'proof_algorithm', why: 'no alg', change: header('alg', undefined) },
   { reason: 'proof_algorithm', why: 'alg is true', change: header('alg', true) },
-  ...['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'].map(
+  ...['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv'].map(
     (member): Row => ({
       reason: 'proof_private_key',
       why: `jwk with ${member}, though empty`,
@@ -377,6 +377,19 @@ const ROWS: readonly Row[] = [
   { reason: 'proof_private_key', why: 'a symmetric key', change: header('jwk', { kty: 'oct' }) },
   { reason: 'proof_malformed', why: 'no jwk', change: header('jwk', undefined) },
   { reason: 'proof_malformed', why: 'jwk is a list', change: header('jwk', []) },
+  ...[
+    ['padding', (x: string) => `${x}=`],
+    ['a leading zero', (x: string) => Buffer.concat([Buffer.alloc(1), Buffer.from(x, 'base64url')]).toString('base64url')],
+    ['the other alphabet', (x: string) => Buffer.from(x, 'base64url').toString('base64')],
+  ].map(
+    ([how, spell]): Row => ({
+      reason: 'proof_malformed',
+      why: `the x of jwk with ${how}: another spelling of the same key`,
+      change: withProof((proof) => {
+        proof.header.jwk = { ...clientKey.jwk, x: (spell as (x: string) => string)(String(clientKey.jwk.x)) }
+      }),
+    }),
+  ),
   { reason: 'proof_malformed', why: 'a P-384 key for ES256', change: (r) => rebind(r, p384, 'ES256') },
   { reason: 'proof_malformed', why: 'an Ed448 key for EdDSA', change: (r) => rebind(r, ed448, 'EdDSA') },
   { reason: 'proof_malformed', why: 'an RSA key of 1024 bits', change: (r) => rebind(r, rsa1024, 'PS256') },
