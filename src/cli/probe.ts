@@ -139,6 +139,9 @@ function bodyOf({ data, method }: ProbeArguments, read: (file: string) => string
   return Buffer.from(data.startsWith('@') ? read(data.slice(1)) : data)
 }
 
+/** Some attacks send one request, some up to twenty, and the right one is sent in between. */
+const REQUESTS_EACH = 3
+
 /** The address that all connections go to, or why there is none: it is another one, or nobody said yes. */
 async function confirmAddress(
   wanted: ProbeArguments,
@@ -154,7 +157,7 @@ async function confirmAddress(
   const address = wanted.address ?? first
   if (wanted.isSure) return { address }
   if (io.terminal === undefined) return { problem: 'nobody is there to confirm it; say --yes if this deployment is yours' }
-  io.err(`This sends about ${count * 2 + wanted.flood} requests, most of them attacks, to ${origin} at ${address}.`)
+  io.err(`This sends about ${count * REQUESTS_EACH + wanted.flood} requests, most of them attacks, to ${origin} at ${address}.`)
   io.err('Only probe what is yours, or what its owner asked you to probe.')
   const answer = await io.terminal.ask(`Type its host name to go on (${hostname}): `)
   return answer.trim().toLowerCase() === hostname ? { address } : { problem: 'not confirmed' }

@@ -6,7 +6,10 @@ import { BINDING_ATTACKS } from './attacks/binding.js'
 import { CERTIFICATE_ATTACKS } from './attacks/certificate.js'
 import { CHALLENGE_ATTACKS } from './attacks/challenge.js'
 import { DOWNGRADE_ATTACKS } from './attacks/downgrade.js'
+import { FRAMING_ATTACKS } from './attacks/framing.js'
 import { HEADER_ATTACKS } from './attacks/header.js'
+import { HTTP2_ATTACKS } from './attacks/http2.js'
+import { PATH_ATTACKS } from './attacks/path.js'
 import { PROOF_ATTACKS } from './attacks/proof.js'
 import { REPLAY_ATTACKS } from './attacks/replay.js'
 import { TARGET_ATTACKS } from './attacks/target.js'
@@ -23,6 +26,9 @@ export const CATALOGUE: readonly Attack[] = [
   ...CERTIFICATE_ATTACKS,
   ...TOKEN_ATTACKS,
   ...REPLAY_ATTACKS,
+  ...PATH_ATTACKS,
   ...HEADER_ATTACKS,
+  ...FRAMING_ATTACKS,
+  ...HTTP2_ATTACKS,
   ...CHALLENGE_ATTACKS,
 ]

@@ -201,6 +201,11 @@ const THROUGH: readonly Row[] = [
   [/^header-/, null, 'Callers write into what the backend logs and traces as if the gateway had said it.'],
 
   [
+    /^http2-(?:none|authorization|dpop|method-unknown|host-other-proof|authority-(?:other|twice)-proof|scheme-http-proof)|^framing-(?:.*-credentials|first-space|trailers|pipelined-behind|upgrade-|.*-proof|method-unknown|connect)/,
+    null,
+    'The server granted what HTTP calls malformed or meant for somebody else: what stands in front of it may have judged another request.',
+  ],
+  [
     /^(?:framing|http2)-/,
     null,
     'Two servers in a row can see two different ends of this request: a second one can be hidden in it, unchecked, or in front of the next user of the connection.',

@@ -1,7 +1,7 @@
 // How is a request sent that is wrong in its very bytes (HTTP/1.1)? As text that an attack changes, on a connection of its own, and
 // judged by what came back and by whether the connection ended then.
 
-import type { Attack, Outcome, Severity } from './attack.js'
+import type { Attack, Need, Outcome, Severity } from './attack.js'
 import { asksForNonce, type Bench, headerOf, headersOf } from './bench.js'
 import { type Draft, type Printed, printDraft } from './draft.js'
 import type { Answer, Connection } from './http1.js'
@@ -19,7 +19,7 @@ export type Message = {
   eol: string
 }
 export type Change = (message: Message, draft: Draft) => void
-export type Row = readonly [id: string, title: string, spec: string, change: Change]
+export type Row = readonly [id: string, title: string, spec: string, change: Change, ...needs: readonly Need[]]
 
 export type Rules = {
   readonly severity: Severity
@@ -39,7 +39,10 @@ const EXPECTED = {
 } as const
 const NO_ANSWER: Answer = { status: 0, headers: [], body: '', lost: 'refused' }
 const SHOWN_CHARACTERS = 1500
-const PATIENCE_MS = 1000
+/** For the end of a connection that was announced by nothing. */
+const END_MS = 500
+/** For an answer that need not come. */
+const SOON_MS = 2000
 
 export const messageOf = ({ method, path, host, lines, body }: Printed): Message => ({
   start: `${method} ${path} HTTP/1.1`,
@@ -53,13 +56,15 @@ export const textOf = ({ start, lines, framing, body, eol }: Message): string =>
   `${[start, ...lines, ...framing].join(eol)}${eol}${eol}${body}`
 
 /** As it is sent, token and proof cut short. */
-export function shownText(text: string, { lines }: Printed): string {
+export const shownText = (text: string, printed: Printed): string =>
+  withoutSecrets(text, printed).slice(0, SHOWN_CHARACTERS).split('\r\n').map(printable).join('\n').trimEnd()
+
+export function withoutSecrets(text: string, { lines }: Printed): string {
   const secrets = lines
     .filter(([name]) => /^(?:authorization|dpop)$/i.test(name))
     .map(([, value]) => value.split(' ').at(-1) ?? '')
     .filter((secret) => secret.length > 24)
-  const cut = secrets.reduce((rest, all) => rest.replaceAll(all, `${all.slice(0, 8)}... (${all.length} characters)`), text)
-  return cut.slice(0, SHOWN_CHARACTERS).split('\r\n').map(printable).join('\n').trimEnd()
+  return secrets.reduce((rest, all) => rest.replaceAll(all, `${all.slice(0, 8)}... (${all.length} characters)`), text)
 }
 
 export const anonymous = (draft: Draft): void => {
@@ -84,9 +89,15 @@ export async function exchanged(
 }
 
 type Talk = { readonly sent: string; readonly answer: Answer; readonly isClosed: boolean }
+type TalkOptions = {
+  /** The method that says whether the answer has a body; left out: the draft's. */
+  readonly readAs?: string
+  /** Is `isClosed` asked for? */
+  readonly waits?: boolean
+}
 
-/** One exchange. `readAs`: the method that says whether the answer has a body. */
-export async function talk(bench: Bench, draft: Draft, change: Change, readAs = draft.method): Promise<Talk> {
+/** One exchange, and whether the connection was closed with it. */
+export async function talk(bench: Bench, draft: Draft, change: Change, { readAs, waits }: TalkOptions = {}): Promise<Talk> {
   let sent = ''
   let isClosed = true
   const { answer } = await exchanged(bench, draft, async (printed) => {
@@ -95,8 +106,8 @@ export async function talk(bench: Bench, draft: Draft, change: Change, readAs = 
     sent = shownText(textOf(message), printed)
     return onConnection(bench, draft, async (connection) => {
       connection.send(Buffer.from(textOf(message), 'latin1'))
-      const answer = await connection.answer(readAs)
-      isClosed = !bench.isGranted(answer) || (await closes(connection, answer))
+      const answer = await connection.answer(readAs ?? draft.method)
+      if (waits && bench.isGranted(answer)) isClosed = await closes(connection, answer)
       return answer
     })
   })
@@ -122,7 +133,7 @@ async function closes({ socket }: Connection, answer: Answer): Promise<boolean> 
   const isOver = (): boolean => socket.destroyed || socket.readableEnded
   if (isOver() || headersOf(answer, 'connection').some((value) => /close/i.test(value))) return true
   await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, PATIENCE_MS)
+    const timer = setTimeout(resolve, END_MS)
     for (const event of ['end', 'close']) {
       socket.once(event, () => {
         clearTimeout(timer)
@@ -133,19 +144,27 @@ async function closes({ socket }: Connection, answer: Answer): Promise<boolean> 
   return isOver()
 }
 
-/** The next answer, or null: there is none within a second. */
+/** The next answer, or null: there is none soon. */
 export async function answerSoon({ answer }: Connection, method: string): Promise<Answer | null> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), PATIENCE_MS)
+    timer = setTimeout(() => resolve(null), SOON_MS)
   })
   const first = await Promise.race([answer(method), late])
   clearTimeout(timer)
   return first?.status === 0 ? null : first
 }
 
+const early = new WeakMap<Bench, Promise<boolean>>()
+
 /** Is the head of a request answered without waiting for its body? */
-async function answersEarly(bench: Bench): Promise<boolean> {
+function answersEarly(bench: Bench): Promise<boolean> {
+  const known = early.get(bench) ?? askEarly(bench)
+  early.set(bench, known)
+  return known
+}
+
+async function askEarly(bench: Bench): Promise<boolean> {
   const draft = await bench.draft()
   const { answer } = await exchanged(bench, draft, (printed) =>
     onConnection(bench, draft, async (connection) => {
@@ -165,10 +184,11 @@ async function judge(bench: Bench, change: Change, { ends, isEmpty, isOfBody, pr
     return judge(bench, change, { severity: 'medium' })
   }
   prepare?.(draft)
-  const { sent, answer, isClosed } = await talk(bench, draft, change)
+  const mayEnd = ends === 'closing' || isOfBody === true
+  const { sent, answer, isClosed } = await talk(bench, draft, change, { waits: mayEnd })
   const outcome = bench.refusal(sent, answer, { mayClose: true })
   if (outcome.verdict !== 'through') return outcome
-  if (ends === 'unbroken' || ((ends === 'closing' || isOfBody) && isClosed)) return { ...outcome, verdict: 'held' }
+  if (ends === 'unbroken' || (mayEnd && isClosed)) return { ...outcome, verdict: 'held' }
   if (isOfBody && (await answersEarly(bench))) return skipped('the server answers before it has read the body')
   return outcome
 }
@@ -176,15 +196,13 @@ async function judge(bench: Bench, change: Change, { ends, isEmpty, isOfBody, pr
 /** Attacks of one exchange; each row says what it changes. */
 export const framing =
   (rules: Rules) =>
-  ([id, title, spec, change]: Row): Attack =>
-    walk([id, title, spec], rules.severity, rules.ends === undefined ? 'refused' : EXPECTED[rules.ends], (bench) =>
-      judge(bench, change, rules),
-    )
-
-/** For what is no single exchange, or not refused. */
-export const walk = (
-  [id, title, spec]: readonly [id: string, title: string, spec: string],
-  severity: Severity,
-  expected: string,
-  run: Attack['run'],
-): Attack => ({ id: `framing-${id}`, topic: 'framing', title, spec, severity, expected, needs: ['http/1.1'], run })
+  ([id, title, spec, change, ...needs]: Row): Attack => ({
+    id: `framing-${id}`,
+    topic: 'framing',
+    title,
+    spec,
+    severity: rules.severity,
+    expected: rules.ends === undefined ? 'refused' : EXPECTED[rules.ends],
+    needs: ['http/1.1', ...needs],
+    run: (bench) => judge(bench, change, rules),
+  })

@@ -217,5 +217,7 @@ export const HEADER_ATTACKS: readonly Attack[] = [
       draft.token = `${draft.token.slice(0, -8)}AAAAAAAA`
       draft.headers.push(['Connection', 'close, authorization, dpop'])
     },
+    // RFC 9113 §8.2.2: over HTTP/2 there is no such field, and the stream may just end.
+    { mayClose: true },
   ),
 ]
