@@ -89,10 +89,11 @@ export async function imitationOf(
   original: { readonly cert: string; readonly key: string },
   { keepsKey }: { readonly keepsKey: boolean },
 ): Promise<Issued | null> {
-  const { subject } = new X509Certificate(original.cert)
+  // Node has no subject where it is empty, whatever its type says.
+  const subject: string | undefined = new X509Certificate(original.cert).subject
   const day = 86_400_000
   const profile = {
-    subject: subject.replaceAll('\n', ', '),
+    subject: subject?.replaceAll('\n', ', ') ?? 'CN=imitation',
     isCa: false,
     usages: [USAGES.client],
     notBefore: new Date(Date.now() - day),

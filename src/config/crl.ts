@@ -61,10 +61,14 @@ function timeOf({ tag, inner }: Element): Seconds | null {
   return Number.isNaN(milliseconds) ? null : milliseconds / 1000
 }
 
-/** The subject of a certificate as a DER Name, to compare with `issuer` of a list. */
+/** The subject of a certificate as a DER Name, to compare with `issuer` of a list; null where it is BER, which OpenSSL takes as well. */
 export function subjectOf({ raw }: X509Certificate): string | null {
-  // version (optional), serial number, signature, issuer, validity, subject
-  const parts = signedPart(raw)
-  const [, , , , subject] = parts[0]?.tag === VERSION_OF_CERTIFICATE ? parts.slice(1) : parts
-  return subject?.whole.toString('hex') ?? null
+  try {
+    // version (optional), serial number, signature, issuer, validity, subject
+    const parts = signedPart(raw)
+    const [, , , , subject] = parts[0]?.tag === VERSION_OF_CERTIFICATE ? parts.slice(1) : parts
+    return subject?.whole.toString('hex') ?? null
+  } catch {
+    return null
+  }
 }

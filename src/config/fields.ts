@@ -25,6 +25,15 @@ export const port = count(0, 65535)
 /** A duration longer than nothing. */
 export const time = duration.refine((seconds) => seconds > 0, 'must be longer than nothing')
 
+/** What timers of Node can wait for: one that is set for longer fires at once. */
+const isWaitable = (seconds: number): boolean => seconds <= 24 * 86_400
+const TOO_LONG = 'must be at most 24d: no timer waits longer'
+
+/** A time after which something ends. */
+export const timeout = time.refine(isWaitable, TOO_LONG)
+/** A time that may be nothing. */
+export const pause = duration.refine(isWaitable, TOO_LONG)
+
 /** A size larger than nothing. */
 export const bytes = size.refine((value) => value > 0, 'must be larger than nothing')
 

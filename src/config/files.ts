@@ -4,6 +4,7 @@
 import { createPrivateKey, createPublicKey, type JsonWebKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import { isWorthImporting, publicMembers } from '../verify/hashes.js'
 import { isJsonObject, readJsonObject } from '../verify/json.js'
 import { keyFits } from '../verify/signatures.js'
 import type { TlsFiles } from './config.js'
@@ -116,8 +117,10 @@ export function readJwksFile(file: Located<string>, algorithms: readonly string[
 }
 
 function fitsJwk(jwk: unknown, alg: string): boolean {
+  const members = isJsonObject(jwk) && !('d' in jwk) ? publicMembers(jwk) : null
+  if (members === null || !isWorthImporting(members)) return false
   try {
-    return isJsonObject(jwk) && !('d' in jwk) && keyFits(alg, createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' }))
+    return keyFits(alg, createPublicKey({ key: members as JsonWebKey, format: 'jwk' }))
   } catch {
     return false
   }

@@ -41,6 +41,15 @@ function filesOf({ value, place }: Located<string>, { findings }: Loading): read
 
 /** Files that begin with a dot are editors' and mounts' own. */
 function isNamed(file: string, pattern: string): boolean {
-  const parts = pattern.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
-  return !file.startsWith('.') && new RegExp(`^${parts.join('.*')}$`).test(file)
+  const [first = '', ...others] = pattern.split('*')
+  const last = others.pop() ?? ''
+  if (file.startsWith('.') || !file.startsWith(first) || !file.endsWith(last)) return false
+  // The first place that fits each part leaves most for the others, so nothing is tried twice; a regular expression would.
+  let at = first.length
+  for (const part of others) {
+    const found = file.indexOf(part, at)
+    if (found < 0) return false
+    at = found + part.length
+  }
+  return at <= file.length - last.length
 }

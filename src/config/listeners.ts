@@ -77,7 +77,8 @@ function demandEveryCrl(ca: string, crl: readonly string[], { place, findings }:
   const listed = crl.map((pem) => readCrl(pem)?.issuer)
   const missing = (readCertificates(ca) ?? []).filter((certificate) => !listed.includes(subjectOf(certificate) ?? ''))
   if (missing.length === 0) return
-  const names = missing.map(({ subject }) => subject.replaceAll('\n', ', ')).join('; ')
+  // Node has no subject where it is empty, whatever its type says.
+  const names = missing.map(({ subject }) => subject?.replaceAll('\n', ', ') ?? 'the CA without a name').join('; ')
   findings.problem(place, `has no list of ${names}: give one for each CA of \`client_ca\`, or none at all`)
 }
 

@@ -1,6 +1,6 @@
 // What is wrong with a configuration, and where: all of it at once, in the form that compilers use.
 
-import { type Place, positionOf, type Source } from './source.js'
+import { type Place, positionAt, positionOf, type Source } from './source.js'
 
 export type Problem = {
   readonly file: string
@@ -15,7 +15,11 @@ export type Problem = {
 
 /** `FILE:LINE:COL path: sentence`. */
 export const formatProblem = ({ file, line, column, path, message }: Problem): string =>
-  `${file}:${line}:${column} ${path === '' ? '' : `${path}: `}${message}`
+  visible(`${file}:${line}:${column} ${path === '' ? '' : `${path}: `}${message}`)
+
+/** One line without controls: names of settings are the file's own, and may hold line feeds and escapes of terminals. */
+const visible = (text: string): string =>
+  text.replace(/\p{Cc}/gu, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`)
 
 /** What was found so far. */
 export type Findings = {
@@ -54,10 +58,8 @@ export function createFindings(main: string): Findings {
       mute.add(nameOf(problem))
     },
     problemAt: (file, message) => void problems.push({ file, line: 1, column: 1, path: '', message }),
-    problemIn: ({ file, lines }, offset, message) => {
-      const { line, col } = lines.linePos(offset)
-      problems.push({ file, line: Math.max(1, line), column: Math.max(1, col), path: '', message })
-    },
+    problemIn: (source, offset, message) =>
+      void problems.push({ file: source.file, ...positionAt(source, offset), path: '', message }),
     warning: (place, message) => void warnings.push(at(place, message)),
     problems: () => sorted(problems, main),
     warnings: () => sorted(warnings, main),

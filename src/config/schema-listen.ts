@@ -1,7 +1,7 @@
 // The forms of the settings about our own side of the network: listeners, admin, limits (contract §2).
 
 import { z } from 'zod'
-import { bytes, count, path, port, text, time } from './fields.js'
+import { bytes, count, path, port, text, timeout } from './fields.js'
 
 const tlsPair = {
   key: path.describe('Private key, PEM without passphrase.'),
@@ -48,11 +48,11 @@ export const limits = z.strictObject({
   target_bytes: bytes.prefault('8KiB').describe('The request target.'),
   credential_bytes: bytes.prefault('8KiB').describe('What follows the scheme in Authorization.'),
   proof_bytes: bytes.prefault('8KiB').describe('A DPoP proof.'),
-  handshake: time.prefault('10s').describe('A TLS handshake.'),
-  headers: time.prefault('10s').describe('From the first byte of a request to the end of its headers.'),
-  idle: time.prefault('75s').describe('A connection without a request.'),
-  body_idle: time.prefault('30s').describe('The longest silence within a body.'),
-  body_total: time.prefault('60s').describe('All of a body that is held for its digest.'),
+  handshake: timeout.prefault('10s').describe('A TLS handshake.'),
+  headers: timeout.prefault('10s').describe('From the first byte of a request to the end of its headers.'),
+  idle: timeout.prefault('75s').describe('A connection without a request.'),
+  body_idle: timeout.prefault('30s').describe('The longest silence within a body.'),
+  body_total: timeout.prefault('60s').describe('All of a body that is held for its digest.'),
   connections: count(1, MANY).prefault(10_000).describe('Connections at a time, of the whole gateway.'),
   connections_per_address: count(1, MANY).prefault(1000).describe('Connections at a time from one address.'),
   digest_buffer: bytes.prefault('64MiB').describe('All bodies together that are held for their digests.'),

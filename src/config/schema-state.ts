@@ -1,7 +1,7 @@
 // The forms of the settings about what is remembered, written and signed: replay, dpop, audit, assertion (contract §2).
 
 import { z } from 'zod'
-import { count, headerName, path, text, time } from './fields.js'
+import { count, headerName, path, text, time, timeout } from './fields.js'
 
 const redisUrl = z
   .string()
@@ -13,7 +13,7 @@ const redis = z.strictObject({
   sentinels: z.array(redisUrl).min(1, 'expected at least one').describe('Sentinels that know the primary.').optional(),
   primary: text.describe('With `sentinels`: the name of the primary.').optional(),
   cluster: z.array(redisUrl).min(1, 'expected at least one').describe('Nodes of a Redis Cluster.').optional(),
-  timeout: time.prefault('100ms').describe('How long an answer may take; then the store counts as away.'),
+  timeout: timeout.prefault('100ms').describe('How long an answer may take; then the store counts as away.'),
   username: text.describe('User of the Redis ACL; left out: none.').optional(),
   password: text.describe('Its password, from a mounted secret or the environment; left out: none.').optional(),
   key_prefix: z.string().prefault('holdfast:').describe('What the name of every record begins with.').meta({ title: 'text' }),

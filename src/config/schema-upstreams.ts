@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 import { onOff, orOff } from '../verify/scalars.js'
-import { count, headerName, path, text, time, webUrl } from './fields.js'
+import { count, headerName, path, text, timeout, webUrl } from './fields.js'
 
 export const upstream = z.strictObject({
   url: webUrl.describe('Where it is; may have a base path.'),
@@ -17,9 +17,9 @@ export const upstream = z.strictObject({
     .optional(),
   timeouts: z
     .strictObject({
-      connect: time.prefault('2s').describe('To connect.'),
-      headers: time.prefault('30s').describe('From the request to the head of the answer.'),
-      body: orOff(time).prefault('30s').describe('The longest silence within a body; `off` for event streams.'),
+      connect: timeout.prefault('2s').describe('To connect.'),
+      headers: timeout.prefault('30s').describe('From the request to the head of the answer.'),
+      body: orOff(timeout).prefault('30s').describe('The longest silence within a body; `off` for event streams.'),
     })
     .prefault({})
     .describe('How long it may take.'),

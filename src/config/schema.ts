@@ -2,8 +2,7 @@
 // that one wrong setting does not hide another.
 
 import { z } from 'zod'
-import { duration } from '../verify/scalars.js'
-import { count, name, path, text } from './fields.js'
+import { count, name, path, pause, text } from './fields.js'
 import { issuer } from './schema-issuers.js'
 import { admin, limits, listener } from './schema-listen.js'
 import { route, tier } from './schema-routes.js'
@@ -23,8 +22,8 @@ export const SINGLE = {
     .union([z.literal('auto'), count(1, 256)], 'expected auto or a whole number')
     .prefault('auto')
     .describe('Processes; `auto`: as many as there are cores for us, 1 with `store: memory`.'),
-  drain: duration.prefault('30s').describe('How long running requests may take at the end.'),
-  drain_delay: duration.prefault('0s').describe('How long requests are still accepted while already unready.'),
+  drain: pause.prefault('30s').describe('How long running requests may take at the end.'),
+  drain_delay: pause.prefault('0s').describe('How long requests are still accepted while already unready.'),
   limits: limits.prefault({}).describe('Of the whole gateway; workers share them out.'),
   replay: replay.prefault({}).describe('How it is known that a proof was used before.'),
   dpop: dpop.prefault({}).describe('Nonces.'),

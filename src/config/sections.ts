@@ -35,7 +35,7 @@ type Raw = { readonly [key: string]: unknown }
 export function readRaw(source: Source, { findings }: Loading): Raw | null {
   const { errors, warnings } = source.document
   for (const { pos, code, message } of [...errors, ...warnings])
-    findings.problemIn(source, pos[0], `${code} ${firstLine(message)}`)
+    findings.problemIn(source, pos[0], `${code} ${withoutQuote(message)}`)
   if (errors.length + warnings.length > 0) return null
   const raw = toPlain(source)
   if (raw === null) {
@@ -47,7 +47,8 @@ export function readRaw(source: Source, { findings }: Loading): Raw | null {
   return null
 }
 
-const firstLine = (text: string): string => text.split('\n', 1)[0] ?? text
+/** Behind a colon yaml repeats what it found: a tag, an alias, a token, and so perhaps a secret that lacks its quotes. */
+const withoutQuote = (text: string): string => text.split(/[:\n]/, 1)[0] ?? text
 
 /** Aliases that would unfold into too much make it throw. */
 function toPlain({ document }: Source): NonNullable<unknown> | null {

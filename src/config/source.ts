@@ -1,14 +1,13 @@
 // Where in which file does a setting stand? A YAML file with its positions, and the places problems are reported at.
 
 import { readFileSync } from 'node:fs'
-import { isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml'
+import { isMap, isNode, isScalar, parseDocument } from 'yaml'
 
 export type Source = {
   /** As it was named: shown in problems, and what relative paths inside start from. */
   readonly file: string
   readonly text: string
   readonly document: ReturnType<typeof parseDocument>
-  readonly lines: LineCounter
 }
 
 /** A setting of a file; `isKey`: its name is meant, not its value. */
@@ -25,10 +24,9 @@ export const keyOf = (place: Place, key: string): Place => ({ ...under(place, ke
 
 /** Reads and parses a YAML file; a sentence when it can't be read. Syntax errors are left in `document.errors`. */
 export function readSource(file: string): Source | string {
-  const lines = new LineCounter()
   try {
     const text = readFileSync(file, 'utf8')
-    return { file, text, document: parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' }), lines }
+    return { file, text, document: parseDocument(text, { prettyErrors: false, logLevel: 'error' }) }
   } catch (error) {
     return `cannot be read (${codeOf(error)}): give the path of a readable YAML file`
   }
@@ -42,9 +40,14 @@ export function codeOf(error: unknown): string {
 
 /** Line and column, from 1, of a place; of a setting that is not there, those of what it should stand in. */
 export function positionOf({ source, path, isKey }: Place): { readonly line: number; readonly column: number } {
-  const offset = (isKey ? keyOffset(source, path) : null) ?? valueOffset(source, path)
-  const { line, col } = source.lines.linePos(offset)
-  return { line: Math.max(1, line), column: Math.max(1, col) }
+  return positionAt(source, (isKey ? keyOffset(source, path) : null) ?? valueOffset(source, path))
+}
+
+/** Line and column, from 1, of an offset. yaml's own counter loses lines behind a syntax error. */
+export function positionAt({ text }: Source, offset: number): { readonly line: number; readonly column: number } {
+  const before = text.slice(0, offset)
+  const start = before.lastIndexOf('\n') + 1
+  return { line: before.split('\n').length, column: before.length - start + 1 }
 }
 
 function valueOffset({ document }: Source, path: readonly PropertyKey[]): number {

@@ -3,7 +3,7 @@
 // Does not check: where the set came from.
 
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
-import { publicMembers, thumbprint } from '../verify/hashes.js'
+import { isWorthImporting, publicMembers, thumbprint } from '../verify/hashes.js'
 import { isJsonObject } from '../verify/json.js'
 import { keyFits, TOKEN_ALGORITHMS } from '../verify/signatures.js'
 import type { IssuerKey, JsonObject, KeysFor } from '../verify/types.js'
@@ -48,6 +48,7 @@ function readKey(jwk: unknown): PublishedKey | null {
 }
 
 function importKey(members: Readonly<Record<string, string>>): KeyObject | null {
+  if (!isWorthImporting(members)) return null
   try {
     return createPublicKey({ key: members as JsonWebKey, format: 'jwk' })
   } catch {

@@ -30,6 +30,17 @@ export function publicMembers(jwk: JsonObject): Readonly<Record<string, string>>
   return members
 }
 
+/** base64url characters of a 4096-bit modulus, and some for the leading zero that not everyone leaves out. */
+const LONGEST_MODULUS = 700
+const EXPONENT = 'AQAB'
+
+/**
+ * Is it cheap to look at this key? Importing a long RSA modulus costs, and to read a long exponent is quadratic: seconds for 100 KB of it.
+ * 65537 is the only exponent that `keyFits` takes, and AQAB its only spelling (RFC 7518 §6.3.1.2).
+ */
+export const isWorthImporting = ({ n, e }: Readonly<Record<string, string>>): boolean =>
+  n === undefined || (n.length <= LONGEST_MODULUS && e === EXPONENT)
+
 /** RFC 7638 thumbprint of what `publicMembers` returned. */
 export const thumbprint = (members: Readonly<Record<string, string>>): string => sha256(JSON.stringify(members))
 

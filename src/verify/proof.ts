@@ -3,7 +3,7 @@
 // Does not check: htm, htu, iat, ath, nonce, the signature, replay.
 
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
-import { publicMembers, thumbprint } from './hashes.js'
+import { isWorthImporting, publicMembers, thumbprint } from './hashes.js'
 import { isJsonObject, isText, isTime } from './json.js'
 import { readBase64url, readHeader, readSegment, splitJws } from './jws.js'
 import { isAllowed, isSigned, keyFits } from './signatures.js'
@@ -75,12 +75,9 @@ function isForSignatures(jwk: JsonObject, alg: string): boolean {
   return jwk.alg === undefined || jwk.alg === alg
 }
 
-/** base64url characters of a 4096-bit modulus: longer ones are not even imported, for that alone costs. */
-const LONGEST_MODULUS = 683
-
 /** Null where another spelling would be the same key, too: with one spelling alone has a key one thumbprint alone (RFC 7638 §7). */
 function importKey(members: Readonly<Record<string, string>>): KeyObject | null {
-  if ((members.n?.length ?? 0) > LONGEST_MODULUS) return null
+  if (!isWorthImporting(members)) return null
   try {
     const key = createPublicKey({ key: members as JsonWebKey, format: 'jwk' })
     const canonical = key.export({ format: 'jwk' })

@@ -1,0 +1,25 @@
+// All that is fuzzed. A new target is a file in targets/ and a line here.
+
+import type { Target } from './target.js'
+import { CONFIGURATION, MATERIAL } from './targets/config.js'
+import { FRAMES } from './targets/frames.js'
+import { ODD, SPOILT } from './targets/handshake.js'
+import { HTTP } from './targets/http.js'
+import { JWKS } from './targets/jwks.js'
+import { PROOF, TOKEN } from './targets/jwt.js'
+import { REFUSALS } from './targets/refusals.js'
+import { TEXTS } from './targets/texts.js'
+
+export const TARGETS: readonly Target[] = [
+  HTTP,
+  PROOF,
+  TOKEN,
+  ...TEXTS,
+  FRAMES,
+  JWKS,
+  REFUSALS,
+  CONFIGURATION,
+  MATERIAL,
+  SPOILT,
+  ODD,
+]
