@@ -32,6 +32,7 @@ t.test('protected resource metadata of the origin that Host names', async (t) =>
   const reply = await get(METADATA)
   t.equal(reply.status, 200)
   t.equal(reply.header('content-type'), 'application/json')
+  t.equal(reply.header('cache-control'), 'public, max-age=300')
   t.match(reply.header('x-request-id'), /^[0-9a-f-]{36}$/)
   t.same(json(reply), {
     resource: `https://${HOST}`,
