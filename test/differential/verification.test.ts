@@ -81,7 +81,7 @@ const cases: fc.Arbitrary<Case> = fc.record({ base: bases, mutations })
 t.test('grants nothing that jose and oauth4webapi refuse, and refuses nothing they grant without a reason', async (t) => {
   const number = await holds(
     t,
-    { runs: 2500, patience: 7_000 },
+    { runs: 2500, patience: 4_000 },
     fc.asyncProperty(cases, async ({ base, mutations }) => {
       const wire = wireOf(base, mutations)
       const answers = await judge(wire)

@@ -1,0 +1,254 @@
+// What RFC 8705 and RFC 9440 demand of certificate binding, and of telling a backend about it (MTLS, CC).
+import { denies, of } from './cite.js'
+import type { Row } from './row.js'
+
+const table = of('test/verify/denials.test.ts')
+const grants = of('test/journeys/grants.test.ts')
+const tokens = of('test/conformance/tokens.test.ts')
+const peer = of('test/edge/peer.test.ts')
+const sanitised = of('test/upstream/headers.test.ts')
+const server = of('test/edge/server.test.ts')
+const advisories = of('test/regressions/advisories-certificates.test.ts')
+
+const AUTHORIZATION_SERVER = 'It is a demand on authorization servers; this gateway issues no tokens and registers no clients.'
+
+export const CERTIFICATE_ROWS: readonly Row[] = [
+  {
+    id: 'MTLS-01',
+    requirement: '`x5t#S256` is the SHA-256 of the DER of the leaf, base64url without padding.',
+    spec: 'RFC 8705 §3.1',
+    tests: of('test/verify/vectors.test.ts')('RFC 8705 appendix A and RFC 9440 appendix A: certificate thumbprints'),
+  },
+  {
+    id: 'MTLS-02',
+    requirement: 'The certificate is the one of this very connection, and must be the one the token is bound to.',
+    spec: 'RFC 8705 §3',
+    tests: grants('grants a certificate-bound token, binding mtls', 'grants a certificate-bound token, binding any'),
+  },
+  {
+    id: 'MTLS-03',
+    requirement: 'Another certificate: 401 with `invalid_token`.',
+    spec: 'RFC 8705 §3',
+    tests: table(...denies('certificate_mismatch', 'bound to another certificate')),
+  },
+  {
+    id: 'MTLS-04',
+    requirement: 'A certificate-bound token without a certificate is refused.',
+    spec: 'RFC 8705 §3',
+    tests: table(...denies('certificate_missing', 'bound to a certificate as well, none presented')),
+  },
+  {
+    id: 'MTLS-05',
+    requirement: 'A renewed certificate for the same key is another certificate.',
+    spec: 'RFC 8705 §3.1, §6.3',
+    tests: tokens('denies certificate_mismatch: a new certificate for the same key, and the same names for another key'),
+  },
+  {
+    id: 'MTLS-06',
+    requirement: 'The same subject with another key, or of another CA, is not the client.',
+    spec: 'RFC 8705 §3, §7.4',
+    tests: [
+      ...tokens('denies certificate_mismatch: a new certificate for the same key, and the same names for another key'),
+      ...table(...denies('certificate_invalid', 'a certificate of a foreign CA')),
+    ],
+  },
+  {
+    id: 'MTLS-07',
+    requirement: 'A malformed `x5t#S256` never matches and never fails otherwise than by refusal.',
+    spec: 'RFC 8705 §3.1',
+    tests: tokens('denies binding_unsupported: an x5t#S256 in another spelling is never a match'),
+  },
+  {
+    id: 'MTLS-08',
+    requirement: 'The leaf alone is compared, no other certificate of the chain.',
+    spec: 'RFC 8705 §3.1',
+    tests: tokens('denies certificate_mismatch: bound to the certificate of the CA'),
+  },
+  {
+    id: 'MTLS-09',
+    requirement: '`cnf.x5t#S256` of an introspection answer binds as that of a JWT does.',
+    spec: 'RFC 8705 §3.2',
+    not: 'Tokens are JWTs in this version; opaque ones are refused as malformed.',
+  },
+  {
+    id: 'MTLS-10',
+    requirement:
+      'Whether chains are verified is said per listener: `pop_only` takes self-signed certificates and enforces the binding, `pki` judges chain, dates, usage and revocation.',
+    spec: 'RFC 8705 §6.2, contract §2',
+    tests: [
+      ...peer(
+        'pop_only: whatever certificate, its possession is what counts',
+        'pki: the certificate zoo, without revocation lists',
+      ),
+      ...grants('grants a certificate-bound token and its selfSigned certificate'),
+    ],
+  },
+  {
+    id: 'MTLS-11',
+    requirement: 'A certificate adds nothing to a token that is not bound to it.',
+    spec: 'RFC 8705 §6.2',
+    tests: [...table(...denies('token_unbound', 'an unbound token')), ...grants('grants a bearer token beside a certificate')],
+  },
+  {
+    id: 'MTLS-12',
+    requirement:
+      'With `pki`: expired, not yet valid, of the wrong usage, CA as leaf, revoked, weak or ill-chained certificates are refused.',
+    spec: 'RFC 8705 §7.5',
+    tests: [
+      ...peer(
+        'pki: the certificate zoo, without revocation lists',
+        'pki: a key that is too small does not pass',
+        'pki: revocation',
+      ),
+      ...table(...denies('certificate_invalid', 'an expired certificate')),
+    ],
+  },
+  {
+    id: 'MTLS-13',
+    requirement: '`tls_client_auth`: one subject value, compared as a distinguished name.',
+    spec: 'RFC 8705 §2.1',
+    not: AUTHORIZATION_SERVER,
+  },
+  {
+    id: 'MTLS-14',
+    requirement: '`self_signed_tls_client_auth`: certificates as registered.',
+    spec: 'RFC 8705 §2.2',
+    not: AUTHORIZATION_SERVER,
+  },
+  {
+    id: 'MTLS-15',
+    requirement: 'A client that authenticates by certificate sends its `client_id`.',
+    spec: 'RFC 8705 §2',
+    not: AUTHORIZATION_SERVER,
+  },
+  {
+    id: 'MTLS-16',
+    requirement: 'The certificate is asked for in the handshake; there is no renegotiation and no post-handshake authentication.',
+    spec: 'RFC 8705 §3',
+    tests: [
+      ...tokens('a client of TLS 1.3 without post-handshake authentication is asked in the handshake, and never again'),
+      ...server('renegotiation is not to be had'),
+    ],
+  },
+  {
+    id: 'MTLS-17',
+    requirement: 'SNI and Host that name different hosts: 421.',
+    spec: 'RFC 9110 §7.4, contract §4',
+    tests: tokens('denies host_unknown: a name in SNI that is not the name in Host'),
+  },
+  {
+    id: 'MTLS-18',
+    requirement:
+      'A resumed session brings no verdict of another day or listener: `pki` offers none, dates are judged on each request, changes of CA and CRL end connections.',
+    spec: 'contract §2',
+    tests: [
+      ...peer('sessions', 'a session of pop_only is worth nothing once the listener is pki'),
+      ...of('test/journeys/reload.test.ts')('a revoked certificate loses its connection, and has no other'),
+      ...advisories('CVE-2025-23419: a session of one listener is no certificate on another'),
+    ],
+  },
+  {
+    id: 'MTLS-19',
+    requirement: 'No early data (0-RTT) is accepted.',
+    spec: 'RFC 8470',
+    not: 'The TLS server of Node.js takes no early data and has no setting for it, so there is nothing here that could be switched on.',
+  },
+  {
+    id: 'MTLS-20',
+    requirement: 'The handshake accepts any certificate, so its verdict is looked at on each request.',
+    spec: 'contract §3',
+    tests: [
+      ...table(...denies('certificate_invalid', 'a certificate of a foreign CA')),
+      ...peer('pki: the certificate zoo, without revocation lists'),
+    ],
+  },
+  {
+    id: 'MTLS-21',
+    requirement: 'A certificate in a header is public data: it is removed, never believed.',
+    spec: 'RFC 8705 §6.5, RFC 9440 §2.4',
+    tests: advisories('Kong, Gravitee, PingGateway: a real certificate in a header proves nothing'),
+  },
+  {
+    id: 'MTLS-22',
+    requirement: 'The metadata document says `tls_client_certificate_bound_access_tokens` where it is so.',
+    spec: 'RFC 8705 §3.3',
+    tests: of('test/journeys/metadata.test.ts')('protected resource metadata of the origin that Host names'),
+  },
+  {
+    id: 'MTLS-23',
+    requirement: 'A certificate that does not count is told in HTTP, because a TLS alert does not reach every client.',
+    spec: 'RFC 9440 §2.4, contract §4',
+    tests: table(...denies('certificate_invalid', 'a certificate of a foreign CA', 'an expired certificate')),
+  },
+  {
+    id: 'CC-01',
+    requirement: '`Client-Cert` is one byte sequence: the DER in base64 between colons.',
+    spec: 'RFC 9440 §2.1, §2.2',
+    tests: sanitised('CC-01, CC-08, CC-11: Client-Cert when it is wanted and was proven'),
+  },
+  {
+    id: 'CC-02',
+    requirement: 'It is sent once, never as a list, though the client sends one too.',
+    spec: 'RFC 9440 §2.2',
+    tests: sanitised('CC-01, CC-08, CC-11: Client-Cert when it is wanted and was proven', 'adds ours, each once'),
+  },
+  {
+    id: 'CC-03',
+    requirement: '`Client-Cert-Chain` goes with `Client-Cert` alone.',
+    spec: 'RFC 9440 §2.3',
+    not: 'The chain is never told: backends get the leaf, and what was proven stands in the assertion.',
+  },
+  {
+    id: 'CC-04',
+    requirement: 'On connections with a certificate, the client’s own `Client-Cert` is removed.',
+    spec: 'RFC 9440 §2.4, contract §4 (C9)',
+    tests: [
+      ...sanitised('SPF-01 to SPF-04: no reserved name passes, in any spelling, however often'),
+      ...advisories('Kong, Gravitee, PingGateway: a real certificate in a header proves nothing'),
+    ],
+  },
+  {
+    id: 'CC-05',
+    requirement: 'On connections without one as well.',
+    spec: 'RFC 9440 §2.4',
+    tests: of('test/journeys/upstream.test.ts')('headers that only we may set do not pass, in any spelling'),
+  },
+  {
+    id: 'CC-06',
+    requirement: 'Neither field passes in an answer.',
+    spec: 'RFC 9440 §2.2, §2.3',
+    tests: sanitised('HTTP-28, SPF-06: withholds what is not the client’s to see'),
+  },
+  {
+    id: 'CC-07',
+    requirement: 'A `Vary` that names these fields becomes `*`.',
+    spec: 'RFC 9440 §2.4',
+    tests: sanitised('Location is mapped; a Vary that names the certificate becomes `*`'),
+  },
+  {
+    id: 'CC-08',
+    requirement: 'It is off unless an upstream asks for it.',
+    spec: 'RFC 9440 §4',
+    tests: sanitised('CC-01, CC-08, CC-11: Client-Cert when it is wanted and was proven'),
+  },
+  {
+    id: 'CC-09',
+    requirement: 'The link to the upstream is authenticated and confidential; a plaintext upstream of a high tier is warned of.',
+    spec: 'RFC 9440 §4, RFC 9700 §4.13',
+    tests: of('test/regressions/advisories-own-stack.test.ts')(
+      'CVE-2026-107318: an upstream with a certificate that nobody vouches for is not spoken to',
+    ),
+  },
+  {
+    id: 'CC-10',
+    requirement: 'More header than is allowed is 431 here, before anything is added for the upstream.',
+    spec: 'RFC 9440 §3.2',
+    tests: table(...denies('headers_too_large', '101 lines')),
+  },
+  {
+    id: 'CC-11',
+    requirement: 'Where no certificate was proven, there is no such field, not an old one.',
+    spec: 'RFC 9440 §3.3',
+    tests: sanitised('CC-01, CC-08, CC-11: Client-Cert when it is wanted and was proven'),
+  },
+]
