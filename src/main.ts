@@ -21,6 +21,14 @@ const terminal: Terminal = {
   columns: stdout.columns ?? 200,
 }
 
+// `holdfast probe --list | head`: who reads no further has enough.
+for (const stream of [stdout, stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit(0)
+  })
+}
+
 const io: Io = {
   out: (line) => void stdout.write(`${line}\n`),
   err: (line) => void stderr.write(`${line}\n`),

@@ -79,10 +79,7 @@ function showCommands({ places, directory }: Stage): void {
     [`curl -i ${places.client}/cases/42`, 'through holdfast client: it adds token and proof'],
     [`curl -i -X POST ${places.client}/payments/initiate ${json}`, 'and the nonce'],
     [`curl -i -X POST ${places.client}/tenants/north/cases/42/enforcement-decision ${json}`, 'refused: scope'],
-    [
-      `npx holdfast probe ${places.gateway}/cases/42 --token-from ${directory}/client.yaml`,
-      'attack it, with some 300 wrong requests',
-    ],
+    [`npx holdfast probe ${places.gateway}/cases/42 --token-from ${directory}/client.yaml`, 'attack it in every known way'],
     [`curl ${places.admin}/readyz`, 'for operators'],
   ] as const
   for (const [command, why] of commands) print(`  # ${why}\n  ${command}`)

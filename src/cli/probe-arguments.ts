@@ -22,8 +22,8 @@ connections.
   --header 'N: V'     a header of every request (repeatable)
   --granted STATUS    a status besides 2xx that means granted (repeatable)
   --echo              the answer's body shows the headers that the backend got: spoofed ones are looked for in it
-  --http 1.1|2        what the catalogue goes over: 1.1 unless the server speaks HTTP/2 alone; the attacks on HTTP/2 itself
-                      are made wherever the server speaks it
+  --http 1.1|2        what the catalogue goes over, 1.1 unless given; the attacks on HTTP/2 itself are made wherever the
+                      server speaks it
   --only WORDS        ids or topics, with commas; --skip WORDS leaves some out
   --rate N            requests a second, 100 unless given; none is sent faster
   --flood N           newer proofs between a proof and its replay, 1100 unless given; 0: not tried

@@ -1,6 +1,7 @@
 // What does an attack have to work with? The right request as a draft, a paced way to send what became of it, and the judgement
 // of what came back. One bench serves the whole catalogue; it keeps the newest nonce, as any client does (RFC 9449 §8.2).
 
+import { randomUUID } from 'node:crypto'
 import type { JWK } from 'jose'
 import type { Credentials } from '../client/credentials.js'
 import type { HeldKey } from '../client/key.js'
@@ -124,6 +125,8 @@ export function openBench(settings: BenchSettings): Bench & { readonly note: (ne
     if (!request.retriesNonce || request.proof === null || nonce === null || !asksForNonce(answer)) return { printed, answer }
     has.add('nonce')
     request.proof.claims.nonce = nonce
+    // RFC 9449 §4.2: a new proof has a new jti; a server may have spent the old one. What an attack put there stays.
+    if (request.proof.claims.jti === request.proof.firstJti) request.proof.claims.jti = randomUUID()
     const again = printDraft(request)
     return { printed: again, answer: await exchange(again, over) }
   }

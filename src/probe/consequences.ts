@@ -13,7 +13,7 @@ const LEAKS = 'Tokens in this place end up in logs, histories and caches, and pa
 
 /** Granted, and it should not have been. */
 const THROUGH: readonly Row[] = [
-  [/^downgrade-(?:none|proof-only|empty-authorization|scheme-only)$/, null, OPEN],
+  [/^downgrade-(?:none|none-head|proof-only|empty-authorization|scheme-only)$/, null, OPEN],
   [/^downgrade-(?:query|form|cookie|in-|proxy-)/, null, LEAKS],
   [/^downgrade-(?:twice|two-words)/, null, SECOND_READING],
   [
@@ -128,7 +128,7 @@ const THROUGH: readonly Row[] = [
   [/^binding-/, null, BEARER],
 
   [
-    /^certificate-(?:in-|second-in-header)/,
+    /^certificate-(?:in-|second-in-)/,
     null,
     'Certificates are public: whoever has the token and sends a copy of the certificate in a header passes, without its key.',
   ],
@@ -232,7 +232,7 @@ const WRONG: readonly Row[] = [
     'Clients whose clock is a few seconds off are refused, at random and only sometimes: the kind of fault nobody finds.',
   ],
   [
-    /^replay-honest-after-broken$/,
+    /^replay-honest-after-(?:broken|stranger)$/,
     null,
     'Whoever sees a request can spoil it: a broken copy that arrives first makes the right one fail.',
   ],

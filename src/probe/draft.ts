@@ -10,6 +10,8 @@ export type Signer = (input: string) => Buffer
 
 export type ProofDraft = {
   header: Record<string, unknown>
+  /** As it was drawn; a second try has another, unless an attack put something else there. */
+  readonly firstJti: string
   /** An `ath` of `ATH` is the hash of the token as it is sent. */
   claims: Record<string, unknown>
   sign: Signer
@@ -68,6 +70,7 @@ export type RightRequest = {
 
 /** The request that must pass. */
 export function makeDraft(right: RightRequest): Draft {
+  const firstJti = randomUUID()
   return {
     method: right.method,
     path: right.path,
@@ -75,9 +78,10 @@ export function makeDraft(right: RightRequest): Draft {
     scheme: right.scheme,
     token: right.token,
     proof: right.key && {
+      firstJti,
       header: { typ: 'dpop+jwt', alg: right.key.alg, jwk: { ...right.key.publicJwk } },
       claims: {
-        jti: randomUUID(),
+        jti: firstJti,
         htm: right.method,
         htu: right.origin + (right.path.split('?')[0] ?? ''),
         iat: Math.floor(Date.now() / 1000),

@@ -1,6 +1,7 @@
 // How is a request sent that is wrong in its very bytes (HTTP/1.1)? As text that an attack changes, on a connection of its own, and
 // judged by what came back and by whether the connection ended then.
 
+import { randomUUID } from 'node:crypto'
 import type { Attack, Need, Outcome, Severity } from './attack.js'
 import { asksForNonce, type Bench, headerOf, headersOf } from './bench.js'
 import { type Draft, type Printed, printDraft } from './draft.js'
@@ -83,6 +84,7 @@ export async function exchanged(
   const nonce = headerOf(answer, 'dpop-nonce')
   if (draft.proof === null || nonce === undefined || !asksForNonce(answer)) return { printed, answer }
   draft.proof.claims.nonce = nonce
+  if (draft.proof.claims.jti === draft.proof.firstJti) draft.proof.claims.jti = randomUUID()
   await bench.pace()
   const again = printDraft(draft)
   return { printed: again, answer: await over(again) }

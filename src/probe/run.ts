@@ -6,6 +6,7 @@ import type { Attack, Finding, Need, Outcome, Report } from './attack.js'
 import { type Bench, type BenchSettings, openBench } from './bench.js'
 import { openTls, type Route } from './http1.js'
 import { noting, withoutTokens } from './secrets.js'
+import { showAnswer } from './show.js'
 
 /** The probe cannot go on. The message is a sentence that says what to do next. */
 export class ProbeError extends Error {
@@ -36,9 +37,17 @@ export async function runProbe({ settings, attacks, report, stillThere }: RunOpt
     second: settings.second && { ...settings.second, credentials: noting(settings.second.credentials, secrets) },
   })
   const transport = await transportOf(settings.route)
+  const wanted = settings.protocol === 'h2' ? 'h2' : 'http/1.1'
+  if (!transport.protocols.includes(wanted))
+    throw new ProbeError(
+      `the server does not speak ${wanted} (it offers ${transport.protocols.join(' and ')}): say --http ${wanted === 'h2' ? '1.1' : '2'}`,
+    )
   for (const protocol of transport.protocols) bench.note(protocol === 'h2' ? 'http/2' : 'http/1.1')
   await firstControl(bench)
-  bench.note(bench.has.has('nonce') ? 'nonce' : 'no nonce')
+  // RFC 9449 §11.3: a nonce that was given and not asked for counts as well; the age of a proof without one can be tried then, too.
+  if (!bench.has.has('nonce')) bench.note('no nonce')
+  if ((await bench.draft()).proof?.claims.nonce !== undefined) bench.note('nonce')
+  await firstStranger(bench)
   const confirmation = confirmationOf((await bench.draft()).token)
   if (settings.route.own !== null && (settings.credentials.key === null || confirmation?.['x5t#S256'] !== undefined))
     bench.note('certificate')
@@ -111,6 +120,16 @@ async function firstControl(bench: Bench): Promise<void> {
   }
 }
 
+/** Where everyone is let in, each attack would be let in, and none of it would say anything. */
+async function firstStranger(bench: Bench): Promise<void> {
+  const draft = await bench.draft()
+  const answer = await bench.send({ ...draft, proof: null, credentials: () => [] })
+  if (!bench.isGranted(answer)) return
+  throw new ProbeError(
+    `${bench.settings.method} ${bench.settings.path} is granted without any credentials (${showAnswer(answer)}): it is open to everyone, and no attack would say more than that.\nIf it should be, give a URL that is not; if it should not, this is the finding, and it is critical.`,
+  )
+}
+
 async function controlled(bench: Bench): Promise<Outcome> {
   let control = await bench.mustGrant(await bench.draft())
   for (let attempt = 1; attempt < ATTEMPTS && control.verdict !== 'held'; attempt++) {
@@ -142,7 +161,7 @@ const failed = (error: unknown): Outcome => ({
 const LACKING: Readonly<Record<Need, string>> = {
   dpop: 'the token is not bound to a DPoP key',
   certificate: 'the token is not bound to a client certificate',
-  nonce: 'the server asks for no nonce',
+  nonce: 'the server gives no nonce',
   'no nonce': 'the server asks for a nonce, which dates the proof',
   'second client': 'there is no second client (--second)',
   body: 'the right request has no body (--data)',

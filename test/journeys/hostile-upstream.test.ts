@@ -219,11 +219,15 @@ t.test('a second answer is nobody’s', async (t) => {
       client.close()
     })
     await t.test(`drops an answer that comes on an idle connection, behind ${why}`, async (t) => {
-      attack = ({ socket }) => {
-        socket.write(head)
-        setTimeout(() => socket.destroyed || socket.write(POISON), 15)
-      }
+      // Not before the poison has left: what comes while a request is on its way can be told from its answer by nobody.
+      const poisoned = new Promise<void>((resolve) => {
+        attack = ({ socket }) => {
+          socket.write(head)
+          setTimeout(() => (socket.destroyed ? resolve() : socket.write(POISON, () => resolve())), 15)
+        }
+      })
       t.equal((await lab.send(draft('/read/1', method))).status, status)
+      await poisoned
       await sleep(40)
       await honest(t)
     })

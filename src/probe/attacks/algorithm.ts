@@ -1,9 +1,9 @@
 // Algorithms and keys of the proof: only asymmetric ones, only with a public key that fits, only with a signature by that key.
 
 import { createHmac, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
-import type { Attack } from '../attack.js'
+import type { Attack, Severity } from '../attack.js'
 import { type ProofDraft, type Signer, signerOf } from '../draft.js'
-import { draftBoundTo, header, onProof, refusing } from '../rules.js'
+import { draftBoundTo, header, onProof, refusing, skipped } from '../rules.js'
 
 const refused = refusing('algorithm', 'critical', ['dpop'])
 const ALLOWED = 'RFC 9449 §4.3 (5)'
@@ -34,8 +34,9 @@ const boundTo = (
   [id, title, spec]: readonly [string, string, string],
   make: () => { privateKey: KeyObject },
   alg: string,
+  severity: Severity = 'high',
 ): Attack => ({
-  ...refused([id, title, spec], () => undefined, { severity: 'high' }),
+  ...refused([id, title, spec], () => undefined, { severity }),
   run: async (bench) => {
     const draft = await draftBoundTo(bench, make().privateKey, alg)
     return 'verdict' in draft ? draft : bench.mustRefuse(draft)
@@ -70,6 +71,15 @@ const asDer = withSignature((signature) => {
   const half = signature.length / 2
   const both = Buffer.concat([integer(signature.subarray(0, half)), integer(signature.subarray(half))])
   return Buffer.concat([Buffer.from([0x30, both.length]), both])
+})
+
+/** Skipped where the client's key is of another kind: the change would mean nothing, or nothing wrong. */
+const onlyEc = (attack: Attack): Attack => ({
+  ...attack,
+  run: (bench) =>
+    bench.settings.credentials.key?.alg === 'ES256'
+      ? attack.run(bench)
+      : Promise.resolve(skipped('the key is not of the kind that this needs')),
 })
 
 const randomOctets = (): string => randomBytes(32).toString('base64url')
@@ -146,17 +156,17 @@ export const ALGORITHM_ATTACKS: readonly Attack[] = [
     ['signature-long', 'a signature with a byte more', SIGNED],
     withSignature((signature) => Buffer.concat([signature, Buffer.alloc(1)])),
   ),
-  refused(['signature-der', 'an ECDSA signature as DER', 'RFC 7518 §3.4'], asDer, { severity: 'low' }),
+  onlyEc(refused(['signature-der', 'an ECDSA signature as DER', 'RFC 7518 §3.4'], asDer, { severity: 'low' })),
   refused(['signature-other-key', 'the right jwk, signed by another key', SIGNED], onProof(signedByAnother)),
   refused(['claims-changed', 'claims changed after signing', SIGNED], onProof(changedAfterwards)),
 
-  ...['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'].map((name) =>
-    refused([`jwk-${name}`, `jwk has a member ${name}, with a made-up value`, PRIVATE], inJwk(name, 'AQAB'), {
-      severity: 'medium',
-    }),
+  refused(['jwk-d', 'jwk has a member d, with a made-up value', PRIVATE], inJwk('d', 'AQAB'), { severity: 'medium' }),
+  // Private in an RSA or oct key; where the key is of another kind they mean nothing, and a careful server refuses them all the same.
+  ...['p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'].map((name) =>
+    refused([`jwk-${name}`, `jwk has a member ${name}, with a made-up value`, PRIVATE], inJwk(name, 'AQAB'), { severity: 'low' }),
   ),
   refused(['jwk-d-empty', 'jwk has an empty member d', PRIVATE], inJwk('d', ''), { severity: 'medium' }),
-  refused(['jwk-d-real', 'jwk is the private key of another key pair', PRIVATE], onProof(privateJwk)),
+  privateJwk(['jwk-d-real', 'jwk is a private key, and the token is bound to it', PRIVATE]),
   ...(
     [
       ['use', 'enc'],
@@ -171,16 +181,16 @@ export const ALGORITHM_ATTACKS: readonly Attack[] = [
   ...NOT_KEYS.map(([id, jwk]) =>
     refused([`jwk-${id}`, `jwk is ${JSON.stringify(jwk)}`, 'RFC 9449 §4.2'], header('jwk', jwk), { severity: 'medium' }),
   ),
-  refused(['jwk-off-curve', 'jwk is a point that is not on its curve', 'RFC 7518 §6.2.1'], inJwk('y', randomOctets())),
+  onlyEc(refused(['jwk-off-curve', 'jwk is a point that is not on its curve', 'RFC 7518 §6.2.1'], inJwk('y', randomOctets()))),
   refused(['jku', 'jwk of a stranger, jku beside it', SIGNED], onProof(strangerWith('jku'))),
   refused(['kid', 'jwk of a stranger, kid of the right key', SIGNED], onProof(strangerWith('kid'))),
 
   boundTo(['key-p384', 'a P-384 key with ES256', FITS], ec('P-384'), 'ES256'),
-  boundTo(['key-es384', 'a P-384 key with ES384, which FAPI 2.0 does not have', 'FAPI 2.0 §5.4.1'], ec('P-384'), 'ES384'),
+  boundTo(['key-es384', 'a P-384 key with ES384, which FAPI 2.0 does not have', 'FAPI 2.0 §5.4.1'], ec('P-384'), 'ES384', 'low'),
   boundTo(['key-secp256k1', 'a secp256k1 key with ES256K', ALLOWED], ec('secp256k1'), 'ES256K'),
   boundTo(['key-rsa-1024', 'an RSA key of 1,024 bits', 'FAPI 2.0 §5.4.1'], rsa(1024), 'PS256'),
-  boundTo(['key-rs256', 'RS256, which FAPI 2.0 does not have', 'FAPI 2.0 §5.4.1'], rsa(2048), 'RS256'),
-  boundTo(['key-ed448', 'an Ed448 key with EdDSA', 'FAPI 2.0 §5.4.1'], () => generateKeyPairSync('ed448'), 'EdDSA'),
+  boundTo(['key-rs256', 'RS256, which FAPI 2.0 does not have', 'FAPI 2.0 §5.4.1'], rsa(2048), 'RS256', 'low'),
+  boundTo(['key-ed448', 'an Ed448 key with EdDSA', 'FAPI 2.0 §5.4.1'], () => generateKeyPairSync('ed448'), 'EdDSA', 'low'),
 ]
 
 function pem(key: KeyObject): string {
@@ -220,11 +230,18 @@ function changedAfterwards(proof: ProofDraft): void {
   }
 }
 
-function privateJwk(proof: ProofDraft): void {
-  const { privateKey } = ec('P-256')()
-  proof.header.alg = 'ES256'
-  proof.header.jwk = privateKey.export({ format: 'jwk' })
-  proof.sign = signerOf(privateKey, 'ES256')
+/** A key made for this, so that the client's own is not given away. */
+function privateJwk(words: readonly [string, string, string]): Attack {
+  return {
+    ...refused(words, () => undefined, { severity: 'medium' }),
+    run: async (bench) => {
+      const { privateKey } = ec('P-256')()
+      const draft = await draftBoundTo(bench, privateKey, 'ES256')
+      if ('verdict' in draft) return draft
+      if (draft.proof !== null) draft.proof.header.jwk = privateKey.export({ format: 'jwk' })
+      return bench.mustRefuse(draft)
+    },
+  }
 }
 
 /** The header points at the right key in some other way, and the signature is a stranger's. */

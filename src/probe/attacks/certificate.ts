@@ -1,11 +1,11 @@
 // Certificate-bound tokens (RFC 8705): the token is worth nothing without the private key of the certificate it is bound to. The
 // certificate itself is public, so a copy in a header proves nothing.
 
-import { X509Certificate } from 'node:crypto'
+import { generateKeyPairSync, randomUUID, X509Certificate } from 'node:crypto'
 import { type Issued, imitationOf } from '../../cli/x509.js'
 import type { Attack } from '../attack.js'
 import type { Bench } from '../bench.js'
-import type { Draft, Line } from '../draft.js'
+import { ATH, type Draft, type Line, signerOf } from '../draft.js'
 import { refusing, skipped } from '../rules.js'
 
 const refused = refusing('certificate', 'critical', ['certificate'])
@@ -142,17 +142,37 @@ export const CERTIFICATE_ATTACKS: readonly Attack[] = [
     },
     { mayClose: true },
   ),
+  refused(
+    ['dpop-proof', "the token under scheme DPoP, without certificate, with a proof by a thief's key", BOUND],
+    (draft) => {
+      const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+      const alg = 'ES256'
+      const { origin, path, method } = { ...draft, origin: `https://${draft.host}` }
+      const claims = {
+        jti: randomUUID(),
+        htm: method,
+        htu: origin + (path.split('?')[0] ?? ''),
+        iat: Math.floor(Date.now() / 1000),
+        ath: ATH,
+      }
+      const header = { typ: 'dpop+jwt', alg, jwk: publicKey.export({ format: 'jwk' }) }
+      draft.scheme = 'DPoP'
+      draft.proof = { firstJti: claims.jti, header, claims, sign: signerOf(privateKey, alg), spoil: (text) => text }
+      draft.identity = 'none'
+    },
+    { mayClose: true },
+  ),
   ...CONVEYED.map(([name, lines]) =>
     refused([`in-${name.toLowerCase()}`, `no client certificate, the right one in ${name}`, HEADER], inHeader('none', lines), {
       mayClose: true,
     }),
   ),
-  refused(
-    ['second-in-header', "the second client's certificate, the right one in Client-Cert and X-Forwarded-Client-Cert", HEADER],
-    async (draft, bench) => {
-      const { identity } = await bench.secondDraft()
-      for (const [, lines] of CONVEYED.slice(0, 3)) inHeader(identity, lines)(draft, bench)
-    },
-    { needs: ['second client'], mayClose: true },
+  // One header at a time: two copies of Client-Cert would be refused for being two.
+  ...CONVEYED.map(([name, lines]) =>
+    refused(
+      [`second-in-${name.toLowerCase()}`, `the second client's certificate, the right one in ${name}`, HEADER],
+      async (draft, bench) => inHeader((await bench.secondDraft()).identity, lines)(draft, bench),
+      { needs: ['second client'], mayClose: true },
+    ),
   ),
 ]

@@ -3,7 +3,7 @@
 
 import type { Attack } from '../attack.js'
 import type { Draft, Line } from '../draft.js'
-import { granting, refusing } from '../rules.js'
+import { granting, refusing, skipped } from '../rules.js'
 
 const dpop = refusing('downgrade', 'critical', ['dpop'])
 const any = refusing('downgrade', 'high', [])
@@ -59,14 +59,32 @@ export const DOWNGRADE_ATTACKS: readonly Attack[] = [
       ['X-DPoP', dpop],
     ]),
   ),
-  dpop(['basic', 'the token under scheme Basic', SYNTAX], scheme('Basic')),
-  dpop(['token-scheme', 'the token under a scheme that nobody knows', SYNTAX], scheme('Token')),
+  ...(
+    [
+      ['basic', 'Basic', 'scheme Basic'],
+      ['token-scheme', 'Token', 'a scheme that nobody knows'],
+    ] as const
+  ).flatMap(([id, name, words]) => [
+    dpop([id, `the token under ${words}, without proof`, SYNTAX], (draft) => {
+      draft.scheme = name
+      draft.proof = null
+    }),
+    dpop([`${id}-with-proof`, `the token under ${words}, beside a right proof`, SYNTAX], scheme(name), { severity: 'low' }),
+  ]),
 
   any(
     ['none', 'no credentials', SYNTAX],
     lines(() => []),
     { severity: 'critical' },
   ),
+  {
+    ...any(['none-head', 'HEAD without credentials', 'CWE-650'], () => undefined),
+    run: async (bench) => {
+      const draft = await bench.draft()
+      if (draft.method !== 'GET') return skipped('the right request is not a GET')
+      return bench.mustRefuse({ ...draft, method: 'HEAD', proof: null, credentials: () => [] })
+    },
+  },
   any(
     ['proof-only', 'a right proof and no token', SYNTAX],
     lines(({ dpop }) => proofLine(dpop)),
@@ -101,16 +119,19 @@ export const DOWNGRADE_ATTACKS: readonly Attack[] = [
     },
   ),
   any(
-    ['twice', 'two Authorization lines, both right', 'RFC 9449 §7.2'],
+    ['twice', 'two Authorization lines, both right', 'RFC 9110 §5.3, §11.6.2'],
     lines(({ authorization, dpop }) => [['Authorization', authorization], ['Authorization', authorization], ...proofLine(dpop)]),
+    { severity: 'low' },
   ),
   any(
     ['twice-first-wrong', 'a wrong Authorization line, then the right one', 'RFC 9449 §7.2'],
     lines(({ authorization, dpop }) => [['Authorization', 'Bearer x'], ['Authorization', authorization], ...proofLine(dpop)]),
+    { severity: 'medium' },
   ),
   any(
     ['twice-last-wrong', 'the right Authorization line, then a wrong one', 'RFC 9449 §7.2'],
     lines(({ authorization, dpop }) => [['Authorization', authorization], ['Authorization', 'Bearer x'], ...proofLine(dpop)]),
+    { severity: 'medium' },
   ),
   any(
     ['proxy-authorization', 'the token in Proxy-Authorization', 'RFC 9449 §7.1'],
@@ -123,9 +144,7 @@ export const DOWNGRADE_ATTACKS: readonly Attack[] = [
   any(
     ['query-and-header', 'the token in the query and in the header', 'RFC 6750 §3.1'],
     (draft) => inQuery(draft, `access_token=${draft.token}`),
-    {
-      severity: 'medium',
-    },
+    { severity: 'low' },
   ),
   any(['query-escaped', 'the token in the query under an escaped name', 'FAPI 2.0 §5.3.4'], (draft) => {
     inQuery(draft, `access%5Ftoken=${draft.token}`)
@@ -156,7 +175,7 @@ export const DOWNGRADE_ATTACKS: readonly Attack[] = [
     ] as const
   ).map((name) =>
     any([`in-${name.toLowerCase()}`, `the token in ${name}`, 'RFC 6750 §2'], (draft) => {
-      draft.headers.push([name, draft.token])
+      draft.headers.push([name, name.endsWith('Authorization') ? `${draft.scheme} ${draft.token}` : draft.token])
       lines(({ dpop }) => proofLine(dpop))(draft)
     }),
   ),

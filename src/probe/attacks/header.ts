@@ -71,6 +71,7 @@ const looked = (block: Block, severity: Severity, form: Form): Attack => ({
   expected: 'none of them reaches the backend',
   needs: form.isTrailer ? ['echo', 'http/1.1'] : ['echo'],
   run: async (bench) => {
+    if (!(await showsHeaders(bench))) return skipped(NO_ECHO)
     const arrived: string[] = []
     let last = { sent: '', came: '' }
     for (const names of chunks(
@@ -89,6 +90,24 @@ const looked = (block: Block, severity: Severity, form: Form): Attack => ({
     return { verdict: 'through', sent: last.sent, came: `the backend got ${arrived.join(', ')}` }
   },
 })
+
+const NO_ECHO = 'the answer shows neither an unknown header nor Accept-Language nor the query: is this an echo endpoint?'
+const showing = new WeakMap<Bench, Promise<boolean>>()
+
+/** Is what a request says seen in the answer at all? Else nothing that is not seen there proves anything. */
+function showsHeaders(bench: Bench): Promise<boolean> {
+  const known = showing.get(bench) ?? askForEcho(bench)
+  showing.set(bench, known)
+  return known
+}
+
+async function askForEcho(bench: Bench): Promise<boolean> {
+  const canary = `probe${randomBytes(6).toString('hex')}`
+  const draft = await bench.draft()
+  draft.headers.push(['X-Probe', canary], ['Accept-Language', canary])
+  draft.path += `${draft.path.includes('?') ? '&' : '?'}probe=${canary}`
+  return (await bench.send(draft)).body.includes(canary)
+}
 
 async function sendWithTrailers(bench: Bench, draft: Draft, trailers: readonly Line[]) {
   await bench.pace()
@@ -153,6 +172,7 @@ const overridden = (name: string): Attack => ({
   expected: 'not seen by the backend',
   needs: ['echo'],
   run: async (bench) => {
+    if (!(await showsHeaders(bench))) return skipped(NO_ECHO)
     const canary = `DELETE-${randomBytes(6).toString('hex')}`
     const draft = await bench.draft()
     draft.headers.push([name, canary])
@@ -172,6 +192,7 @@ export const HEADER_ATTACKS: readonly Attack[] = [
     spec: 'RFC 9700 §4.9.3',
     expected: 'the backend does not get the token',
     run: async (bench) => {
+      if (!(await showsHeaders(bench))) return skipped(NO_ECHO)
       const draft = await bench.draft()
       const answer = await bench.send(draft)
       const seen = answer.body.includes(draft.token)

@@ -1,7 +1,8 @@
 // The proof as a JWT: is it one, and has it every member that RFC 9449 §4.2 demands, of the right type, once?
 
+import { randomUUID } from 'node:crypto'
 import type { Attack } from '../attack.js'
-import { base64url, jwt } from '../draft.js'
+import { base64url, jwt, proofText } from '../draft.js'
 import { claim, header, onProof, refusing } from '../rules.js'
 
 const refused = refusing('proof', 'high', ['dpop'])
@@ -68,7 +69,13 @@ export const PROOF_ATTACKS: readonly Attack[] = [
   ),
   refused(
     ['iat-huge', 'iat is 1e400', 'RFC 7519 §2'],
-    written('claims', (text) => text.replace(/"iat":\d+/, '"iat":1e400')),
+    // Without a nonce, which would date it (RFC 9449 §4.3 (11)).
+    onProof(({ claims }, draft, bench) => {
+      draft.retriesNonce = false
+      delete claims.nonce
+      return written('claims', (text) => text.replace(/"iat":\d+/, '"iat":1e400'))(draft, bench)
+    }),
+    { needs: ['no nonce'] },
   ),
   refused(['typ-jwt', 'typ is JWT', 'RFC 9449 §4.3 (4)'], header('typ', 'JWT')),
   refused(['typ-at-jwt', 'typ is at+jwt', 'RFC 9449 §4.3 (4)'], header('typ', 'at+jwt')),
@@ -106,13 +113,23 @@ export const PROOF_ATTACKS: readonly Attack[] = [
   ),
   refused(['spare-bits', 'unused bits of the signature set', 'RFC 4648 §3.5'], part(2, spareBits), { severity: 'medium' }),
   refused(
-    ['standard-base64', 'a signature in base64 instead of base64url', 'RFC 7515 §2'],
-    part(2, (text) => Buffer.from(text, 'base64url').toString('base64')),
+    ['standard-base64', 'a signature with + or /, as base64 has', 'RFC 7515 §2'],
+    onProof((proof) => {
+      const { sign } = proof
+      const hasOther = (bytes: Buffer): boolean => /[+/]/.test(bytes.toString('base64'))
+      proof.sign = (input) => {
+        let bytes = sign(input)
+        for (let i = 0; i < 50 && !hasOther(bytes); i++) bytes = sign(input)
+        return bytes
+      }
+      proof.spoil = (text) => text.replace(/[^.]*$/, (signature) => signature.replaceAll('-', '+').replaceAll('_', '/'))
+    }),
     { severity: 'low' },
   ),
   refused(
     ['inner-space', 'a space inside the signature', WELL_FORMED],
     part(2, (text) => `${text.slice(0, 9)} ${text.slice(9)}`),
+    { severity: 'medium' },
   ),
   refused(['json-form', 'JSON serialization instead of compact', WELL_FORMED], spoil(jsonForm)),
   refused(
@@ -123,17 +140,27 @@ export const PROOF_ATTACKS: readonly Attack[] = [
     ['claims-null', 'the claims are null', WELL_FORMED],
     written('claims', () => 'null'),
   ),
-  refused(['claims-twice', 'htm stands twice in the claims', 'RFC 7519 §4'], written('claims', again('"htm":"OTHER"'))),
-  refused(['claims-twice-last', 'a second jti behind the first', 'RFC 7519 §4'], written('claims', behind('"jti":"x"'))),
-  refused(['header-twice', 'alg stands twice in the header', 'RFC 7515 §4'], written('header', again('"alg":"none"'))),
+  // A parser must refuse or take the last (RFC 7519 §4): taking the first is the fault, taking the last is allowed and untidy.
+  refused(['claims-twice', 'htm stands twice, the last one wrong', 'RFC 7519 §4'], written('claims', behind('"htm":"OTHER"'))),
+  refused(
+    ['claims-twice-ath', 'ath stands twice, the last one wrong', 'RFC 7519 §4'],
+    written('claims', behind('"ath":"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"')),
+  ),
+  refused(['header-twice', 'typ stands twice, the last one wrong', 'RFC 7515 §4'], written('header', behind('"typ":"JWT"'))),
+  refused(['claims-twice-right', 'htm stands twice, the last one right', 'CWE-436'], written('claims', again('"htm":"OTHER"')), {
+    severity: 'low',
+  }),
+  refused(['header-twice-right', 'alg stands twice, the last one right', 'CWE-436'], written('header', again('"alg":"none"')), {
+    severity: 'low',
+  }),
   refused(['not-utf8', 'the claims are not UTF-8', 'RFC 7519 §7.2'], onProof(notUtf8), { severity: 'medium' }),
   refused(['crit', 'crit names an extension that nobody knows', 'RFC 7515 §4.1.11'], onProof(critical('exp'))),
   refused(['crit-empty', 'crit is an empty list', 'RFC 7515 §4.1.11'], header('crit', []), { severity: 'medium' }),
   refused(['b64-false', 'b64 is false', 'RFC 7797 §6'], onProof(critical('b64', false))),
 
   refused(
-    ['twice', 'two DPoP header lines, both right', ONE],
-    twoLines((proof) => [proof, proof]),
+    ['twice', 'two DPoP header lines, both right, each of its own', ONE],
+    twoLines((proof, other) => [proof, other]),
   ),
   refused(
     ['twice-one-empty', 'a right DPoP line and an empty one', ONE],
@@ -150,7 +177,7 @@ export const PROOF_ATTACKS: readonly Attack[] = [
   ),
   refused(
     ['list', 'two proofs in one line, with a comma', ONE],
-    twoLines((proof) => [`${proof}, ${proof}`]),
+    twoLines((proof, other) => [`${proof}, ${other}`]),
   ),
   refused(['long', 'a jti of 60,000 characters', 'RFC 9449 §11.1'], claim('jti', 'x'.repeat(60_000)), {
     severity: 'low',
@@ -186,11 +213,12 @@ function critical(name: string, value?: unknown): (proof: { header: Record<strin
   return ({ header }) => Object.assign(header, { crit: [name] }, value === undefined ? {} : { [name]: value })
 }
 
-function twoLines(lines: (proof: string) => readonly string[]) {
-  return onProof((_proof, draft) => {
-    draft.credentials = ({ authorization, dpop }) => [
-      ['Authorization', authorization],
-      ...lines(dpop ?? '').map((value) => ['DPoP', value] as const),
-    ]
+/** `other` differs in its jti, so that it is not refused for being sent twice. */
+function twoLines(lines: (proof: string, other: string) => readonly string[]) {
+  return onProof((proof, draft) => {
+    draft.credentials = ({ authorization, dpop }) => {
+      const other = proofText({ ...proof, claims: { ...proof.claims, jti: randomUUID() } }, draft.token)
+      return [['Authorization', authorization], ...lines(dpop ?? '', other).map((value) => ['DPoP', value] as const)]
+    }
   })
 }

@@ -2,7 +2,7 @@
 // the ways that RFC 3986 calls equal, it must.
 
 import type { Attack } from '../attack.js'
-import { granting, onProof, refusing } from '../rules.js'
+import { granting, onProof, refusing, skipped } from '../rules.js'
 
 const refused = refusing('target', 'high', ['dpop'])
 const granted = granting('target', 'low', ['dpop'])
@@ -38,6 +38,21 @@ const elsewhere = (name: string, value: (host: string) => string) =>
     draft.headers.push([name, value('attacker.example')])
   })
 
+/** Skipped where the path has nothing that could be changed so. */
+const htuPath = (words: readonly [string, string, string], change: (path: string) => string): Attack => {
+  const attack = refused(
+    words,
+    htu((url) => afterOrigin(url, change)),
+  )
+  return {
+    ...attack,
+    run: (bench) => {
+      const path = bench.settings.path.split('?')[0] ?? ''
+      return change(path) === path ? Promise.resolve(skipped(`the path ${path} cannot be written so`)) : attack.run(bench)
+    },
+  }
+}
+
 export const TARGET_ATTACKS: readonly Attack[] = [
   refused(
     ['htm-other', 'htm is another method', METHOD],
@@ -48,10 +63,23 @@ export const TARGET_ATTACKS: readonly Attack[] = [
     htm((method) => method.toLowerCase()),
     { severity: 'medium' },
   ),
-  refused(['htm-override', 'htm is DELETE, and X-HTTP-Method-Override says so', METHOD], (draft) => {
-    if (draft.proof !== null) draft.proof.claims.htm = 'DELETE'
-    draft.headers.push(['X-HTTP-Method-Override', 'DELETE'])
+  // HEAD, because a server that obeys will do it: nothing is changed by that.
+  refused(['htm-override', 'htm is HEAD, and X-HTTP-Method-Override says so', METHOD], (draft) => {
+    if (draft.proof !== null) draft.proof.claims.htm = 'HEAD'
+    draft.headers.push(['X-HTTP-Method-Override', 'HEAD'])
   }),
+  {
+    ...refused(['htm-get-for-head', 'a HEAD request with a proof for GET', METHOD], () => undefined, { severity: 'medium' }),
+    run: async (bench) => {
+      const [right, wrong] = [await bench.draft(), await bench.draft()]
+      if (right.method !== 'GET') return skipped('the right request is not a GET')
+      right.method = 'HEAD'
+      if (right.proof !== null) right.proof.claims.htm = 'HEAD'
+      if (!bench.isGranted(await bench.send(right))) return skipped('HEAD is refused in any case')
+      wrong.method = 'HEAD'
+      return bench.mustRefuse(wrong)
+    },
+  },
   refused(
     ['htm-list', 'htm is a list with the method in it', METHOD],
     onProof((proof, draft) => {
@@ -67,14 +95,9 @@ export const TARGET_ATTACKS: readonly Attack[] = [
     ['htu-shorter', 'htu is the root', TARGET],
     htu((url) => afterOrigin(url, (path) => (path === '/' ? '/other' : '/'))),
   ),
-  refused(
-    ['htu-prefix', 'htu is a prefix of the path', TARGET],
-    htu((url) => url.slice(0, -1)),
-  ),
-  refused(
-    ['htu-case', 'htu has the path in other case', TARGET],
-    htu((url) => afterOrigin(url, otherCase)),
-  ),
+  // The path `/` has no prefix: an empty path is the same (RFC 3986 §6.2.3).
+  htuPath(['htu-prefix', 'htu is a prefix of the path', TARGET], (path) => (path.length < 2 ? path : path.slice(0, -1))),
+  htuPath(['htu-case', 'htu has the path in other case', TARGET], otherCase),
   refused(
     ['htu-slash', 'htu has a slash at the end', TARGET],
     htu((url) => (url.endsWith('/') ? `${url}/` : `${url}/`)),
@@ -113,7 +136,7 @@ export const TARGET_ATTACKS: readonly Attack[] = [
   ),
   refused(
     ['htu-userinfo-host', 'htu has our host as userinfo of another', TARGET],
-    htu((url) => url.replace('https://', 'https://attacker.example@')),
+    htu((url) => withHost(url, `${new URL(url).host}@attacker.example`)),
     {
       severity: 'medium',
     },
@@ -155,10 +178,7 @@ export const TARGET_ATTACKS: readonly Attack[] = [
     htu((url) => `${url}\r\nX-Injected: yes`),
     { severity: 'medium' },
   ),
-  refused(
-    ['htu-encoded-slash', 'htu has %2F for a slash', TARGET],
-    htu((url) => afterOrigin(url, (path) => path.replace(/^(\/[^/]*)\/|^\//, (_, first = '/') => `${first}%2F`))),
-  ),
+  htuPath(['htu-encoded-slash', 'htu has %2F for a slash', TARGET], (path) => path.replace(/^(\/[^/]*)\//, '$1%2F')),
   refused(
     ['htu-list', 'htu is a list with the target in it', TARGET],
     onProof((proof) => {

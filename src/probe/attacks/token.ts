@@ -1,8 +1,9 @@
 // The access token: forged, changed, unsigned, signed with what is public, wrapped, or of another kind. What an attacker can make
 // without the issuer's private key must never pass, whatever else of the request is right.
 
-import { createHmac, createPublicKey, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
+import { createHmac, createPublicKey, generateKeyPairSync, type KeyObject, randomUUID, webcrypto } from 'node:crypto'
 import { CompactEncrypt, calculateJwkThumbprint, type JWK } from 'jose'
+import { loadX509 } from '../../cli/x509.js'
 import type { Attack } from '../attack.js'
 import type { Bench } from '../bench.js'
 import { base64url, type Draft, jwt, proofText, type Signer, signerOf } from '../draft.js'
@@ -85,11 +86,58 @@ const keyOf = ({ settings }: Bench, { header }: Parts): JWK | null =>
 
 /** A whole forgery: the forger's own issuer key, and the token bound to the forger's own proof key. */
 const forged = (head: (key: JWK, parts: Parts) => Json) => async (parts: Parts, draft: Draft) => {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const jwk = publicKey.export({ format: 'jwk' }) as JWK
+  // With the algorithm of the issuer, or it would be refused for that.
+  const made = await forgersKey(String(parts.header.alg))
+  if (made === null) return null
+  const { privateKey, jwk, x5c } = made
   const bound = await boundToForger(draft)
-  const header = { ...parts.header, alg: 'ES256', ...head(jwk, parts) }
-  return jwt(JSON.stringify(header), JSON.stringify({ ...parts.claims, ...bound }), signerOf(privateKey, 'ES256'))
+  const header = { ...parts.header, ...head({ ...jwk, x5c }, parts) }
+  return jwt(
+    JSON.stringify(header),
+    JSON.stringify({ ...parts.claims, ...bound }),
+    signerOf(privateKey, String(parts.header.alg)),
+  )
+}
+
+const CURVES: Readonly<Record<string, string>> = { ES256: 'P-256', ES384: 'P-384', ES512: 'P-521' }
+
+async function forgersKey(alg: string): Promise<{ privateKey: KeyObject; jwk: JWK; x5c: string[] } | null> {
+  const namedCurve = CURVES[alg]
+  const pair =
+    namedCurve !== undefined
+      ? generateKeyPairSync('ec', { namedCurve })
+      : /^[PR]S\d{3}$/.test(alg)
+        ? generateKeyPairSync('rsa', { modulusLength: 2048 })
+        : alg === 'EdDSA' || alg === 'Ed25519'
+          ? generateKeyPairSync('ed25519')
+          : null
+  if (pair === null) return null
+  const { privateKey, publicKey } = pair
+  const der = publicKey.asymmetricKeyType === 'ed25519' ? null : await selfSigned(pair)
+  return { privateKey, jwk: publicKey.export({ format: 'jwk' }) as JWK, x5c: der === null ? [] : [der] }
+}
+
+/** A certificate that the forger made for that key, DER in base64. */
+async function selfSigned({ privateKey, publicKey }: { privateKey: KeyObject; publicKey: KeyObject }): Promise<string> {
+  const { X509CertificateGenerator } = await loadX509()
+  const isRsa = publicKey.asymmetricKeyType === 'rsa'
+  const curve = String(publicKey.export({ format: 'jwk' }).crv)
+  const algorithm = isRsa ? { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } : { name: 'ECDSA', namedCurve: curve, hash: 'SHA-256' }
+  const imported = async (format: 'pkcs8' | 'spki', key: KeyObject, usage: 'sign' | 'verify') =>
+    webcrypto.subtle.importKey(format, key.export({ format: 'der', type: format }) as Buffer, algorithm, true, [usage])
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    name: 'CN=issuer.invalid',
+    keys: { privateKey: await imported('pkcs8', privateKey, 'sign'), publicKey: await imported('spki', publicKey, 'verify') },
+    signingAlgorithm: algorithm,
+  })
+  return Buffer.from(certificate.rawData).toString('base64')
+}
+
+/** A MAC whose secret is what a careless lookup by `kid` finds. */
+const macByKid = (kid: string, secret: string) => async (parts: Parts, draft: Draft) => {
+  const bound = await boundToForger(draft)
+  const sign: Signer = (input) => createHmac('sha256', secret).update(input).digest()
+  return jwt(JSON.stringify({ ...parts.header, alg: 'HS256', kid }), JSON.stringify({ ...parts.claims, ...bound }), sign)
 }
 
 /** Gives the draft a proof by a new key, and says what `cnf` fits it. */
@@ -149,12 +197,23 @@ const CHANGED: readonly (readonly [id: string, title: string, change: (claims: J
 const FORGED: readonly (readonly [id: string, title: string, head: (key: JWK, parts: Parts) => Json])[] = [
   ['same-kid', "a forger's key under the issuer's kid", () => ({})],
   ['no-kid', "a forger's key, no kid", () => ({ kid: undefined })],
-  ['jwk', "a forger's key, in jwk", (jwk) => ({ jwk })],
-  ['jwk-kid', "a forger's key, in jwk with the issuer's kid", (jwk, { header }) => ({ jwk: { ...jwk, kid: header.kid } })],
+  ['jwk', "a forger's key, in jwk", ({ x5c: _, ...jwk }) => ({ jwk })],
+  [
+    'jwk-kid',
+    "a forger's key, in jwk with the issuer's kid",
+    ({ x5c: _, ...jwk }, { header }) => ({ jwk: { ...jwk, kid: header.kid } }),
+  ],
+  ['x5c', "a forger's key, in a certificate in x5c", ({ x5c }) => ({ x5c })],
+  ['x5c-no-kid', "a forger's key, in a certificate in x5c, no kid", ({ x5c }) => ({ x5c, kid: undefined })],
+  [
+    'jku-data',
+    "a forger's key, jku is a data: URL that holds it",
+    ({ x5c: _, ...jwk }, { header }) => ({
+      jku: `data:application/json,${encodeURIComponent(JSON.stringify({ keys: [{ ...jwk, kid: header.kid }] }))}`,
+    }),
+  ],
   ['jku', "a forger's key, jku names where it is", () => ({ jku: 'https://keys.invalid/jwks.json' })],
   ['x5u', "a forger's key, x5u names where it is", () => ({ x5u: 'https://keys.invalid/cert.pem' })],
-  ['kid-path', 'kid is a path', () => ({ kid: '../../../../../../dev/null' })],
-  ['kid-sql', 'kid is SQL', () => ({ kid: "' UNION SELECT 'x" })],
   ['kid-proto', 'kid is __proto__', () => ({ kid: '__proto__' })],
   ['kid-object', 'kid is an object', () => ({ kid: {} })],
 ]
@@ -241,6 +300,11 @@ export const TOKEN_ATTACKS: readonly Attack[] = [
     withDpop,
   ),
   ...FORGED.map(([id, title, head]) => changed([`forged-${id}`, title, EMBEDDED], forged(head), { mayBeUnavailable: true })),
+  changed(
+    ['forged-kid-path', 'kid is a path to nothing, HS256 with an empty secret', EMBEDDED],
+    macByKid('../../../../../../dev/null', ''),
+  ),
+  changed(['forged-kid-sql', 'kid is SQL that gives x, HS256 with the secret x', EMBEDDED], macByKid("' UNION SELECT 'x", 'x')),
   changed(['client-signed', "the client's own key signs as if it were the issuer's", EMBEDDED], signedByClient, withDpop),
   changed(
     ['encrypted-unsigned', "an unsigned token encrypted to the issuer's public key", 'CVE-2026-29000'],
@@ -283,11 +347,15 @@ export const TOKEN_ATTACKS: readonly Attack[] = [
       if (bench.settings.wrongTokens.size === 0) return skipped('no --wrong-token was given')
       let last = skipped('none was sent')
       for (const [name, token] of bench.settings.wrongTokens) {
-        const draft = await bench.draft()
-        draft.token = token
-        const outcome = await bench.mustRefuse(draft)
-        last = { ...outcome, came: `${name}: ${outcome.came}` }
-        if (last.verdict !== 'held') return last
+        // With a proof for it, and as a bearer token: most of them are bound to nothing.
+        for (const isBearer of [false, true]) {
+          const draft = await bench.draft()
+          draft.token = token
+          if (isBearer) Object.assign(draft, { scheme: 'Bearer', proof: null })
+          const outcome = await bench.mustRefuse(draft)
+          last = { ...outcome, came: `${name}${isBearer ? ' as Bearer' : ''}: ${outcome.came}` }
+          if (last.verdict !== 'held') return last
+        }
       }
       return last
     },
