@@ -1,6 +1,7 @@
-// What RFC 9068, 8725, 6750, 9470 and 9728 demand of tokens, errors, step-up and metadata (AT, BRR, STP, PRM), with the certificates' rows.
+// What RFC 9068 and 8725 demand of access tokens (AT), with the rows of certificates and of what a client is told.
 import { denies, of } from './cite.js'
 import type { Row } from './row.js'
+import { ANSWER_ROWS } from './rows-answers.js'
 import { CERTIFICATE_ROWS } from './rows-certificates.js'
 
 const table = of('test/verify/denials.test.ts')
@@ -9,15 +10,12 @@ const tokens = of('test/conformance/tokens.test.ts')
 const issuers = of('test/keys/issuers.test.ts')
 const jwks = of('test/keys/jwks.test.ts')
 const challenges = of('test/verify/challenge.test.ts')
-const metadata = of('test/journeys/metadata.test.ts')
 const advisories = of('test/regressions/advisories-issuers.test.ts')
 const outages = of('test/journeys/outages.test.ts')
 const cache = of('test/journeys/cache.test.ts')
-const precedence = of('test/verify/precedence.test.ts')
-const resource = of('test/conformance/resource.test.ts')
-const clients = of('test/journeys/oauth4webapi.test.ts')
+const kinds = of('test/conformance/token-kinds.test.ts')
 
-const TOKEN_ROWS_AT: readonly Row[] = [
+const ACCESS_TOKEN_ROWS: readonly Row[] = [
   {
     id: 'AT-01',
     requirement: '`typ` is `at+jwt` or `application/at+jwt`, in any case.',
@@ -39,7 +37,10 @@ const TOKEN_ROWS_AT: readonly Row[] = [
       'ID tokens, request objects, client assertions, security events, proofs and our own assertion are no access tokens.',
     spec: 'RFC 8725 §2.8, §3.12',
     tests: [
-      ...table(...denies('token_type', 'a proof', 'our own assertion')),
+      ...kinds(
+        'denies JWTs that the issuer signed for something else, of a legacy issuer too',
+        'denies token_issuer: the assertion that a backend got from us, sent back as a token',
+      ),
       ...tokens('denies token_type: JWTs of every other kind, though the same issuer signed them'),
     ],
   },
@@ -67,9 +68,10 @@ const TOKEN_ROWS_AT: readonly Row[] = [
     id: 'AT-06',
     requirement: 'Algorithms are an allow-list, compared with case; never `none`, never a MAC.',
     spec: 'RFC 9068 §4, RFC 8725 §3.1',
-    tests: table(
-      ...denies('token_algorithm', 'none', 'noNE', 'HS256 keyed with the public key', 'RS256 on a tier that has not listed it'),
-    ),
+    tests: [
+      ...table(...denies('token_algorithm', 'none', 'noNE', 'RS256 on a tier that has not listed it')),
+      ...kinds('denies token_algorithm: a MAC keyed with what is public of the issuer’s key'),
+    ],
   },
   {
     id: 'AT-07',
@@ -82,9 +84,12 @@ const TOKEN_ROWS_AT: readonly Row[] = [
   },
   {
     id: 'AT-08',
-    requirement: 'Of several keys with one `kid` the one that fits is taken.',
+    requirement: 'Of several keys with one `kid` the one that fits is taken, of the same type too.',
     spec: 'FAPI 2.0 §5.4.3',
-    tests: [...tokens('takes of two keys with one kid the one that fits'), ...jwks('selects by kid, then by what fits')],
+    tests: [
+      ...tokens('takes of two keys with one kid the one that fits'),
+      ...kinds('takes of two keys with one kid and type the one that signed'),
+    ],
   },
   {
     id: 'AT-09',
@@ -119,7 +124,10 @@ const TOKEN_ROWS_AT: readonly Row[] = [
     id: 'AT-13',
     requirement: '`exp` is required, a number, and ahead, without leeway.',
     spec: 'RFC 9068 §4, contract §3',
-    tests: table(...denies('token_expired', 'expired a second ago'), ...denies('token_claim', 'exp missing', 'exp is a string')),
+    tests: [
+      ...table(...denies('token_expired', 'expired a second ago'), ...denies('token_claim', 'exp missing', 'exp is a string')),
+      ...kinds('denies token_claim: a required claim of another type, and exp in milliseconds'),
+    ],
   },
   {
     id: 'AT-14',
@@ -132,16 +140,24 @@ const TOKEN_ROWS_AT: readonly Row[] = [
   },
   {
     id: 'AT-15',
-    requirement: '`iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti` are there, of their types.',
-    spec: 'RFC 9068 §2.2',
-    tests: table(...denies('token_claim', 'iat missing', 'aud missing', 'sub missing', 'client_id missing', 'jti missing')),
+    requirement:
+      '`iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti` are there, of their types (of an issuer that is configured as legacy: `iss`, `exp`, `aud` and `iat`).',
+    spec: 'RFC 9068 §2.2, contract §2',
+    read: 'RFC 9068 §2.2 (as in its last draft of May 2021)',
+    tests: [
+      ...table(
+        ...denies('token_issuer', 'no issuer'),
+        ...denies('token_claim', 'exp missing', 'iat missing', 'aud missing', 'sub missing', 'client_id missing', 'jti missing'),
+      ),
+      ...kinds('denies token_claim: a required claim of another type, and exp in milliseconds'),
+    ],
   },
   {
     id: 'AT-16',
     requirement: 'An encrypted token is no token, so nothing is decrypted or unpacked.',
     spec: 'RFC 8725 §3.13, contract §4',
     tests: [
-      ...table(...denies('token_malformed', 'five parts, a JWE')),
+      ...kinds('denies token_malformed: encrypted tokens, whatever work they ask for'),
       ...advisories('CVE-2026-29000: a token wrapped in encryption is no token'),
     ],
   },
@@ -151,14 +167,14 @@ const TOKEN_ROWS_AT: readonly Row[] = [
     spec: 'RFC 8725 §3.14',
     tests: [
       ...table(...denies('token_malformed', 'two parts', 'padding', 'spare bits in the signature')),
-      ...tokens('denies token_malformed: a token in any other spelling than its own'),
+      ...kinds('denies credentials_malformed and token_malformed: the JSON serialisations, open or wrapped'),
     ],
   },
   {
     id: 'AT-18',
     requirement: 'Header and claims are UTF-8.',
     spec: 'RFC 8725 §3.7',
-    tests: table(...denies('token_malformed', 'payload is not UTF-8')),
+    tests: kinds('denies token_malformed: a signed token whose text is not UTF-8'),
   },
   {
     id: 'AT-19',
@@ -197,16 +213,14 @@ const TOKEN_ROWS_AT: readonly Row[] = [
     id: 'AT-23',
     requirement: 'Algorithms change by configuration alone.',
     spec: 'RFC 8725 §3.2',
-    tests: of('test/journeys/reload.test.ts')(
-      'a stricter tier holds for a token that was accepted before, on connections that are open',
-    ),
+    tests: kinds('an algorithm goes and comes by configuration alone, for tokens that are known and connections that are open'),
   },
   {
     id: 'AT-24',
     requirement: 'Tokens are neither logged nor stored.',
     spec: 'RFC 9700 §4.9.3',
     tests: [
-      ...tokens('a token is in no record of the replay store and in no line of the log'),
+      ...kinds('no token, no part of one and no hash of one is in the replay store, in the audit file or in the log'),
       ...of('test/audit/event.test.ts')('no token, proof or key material in any event'),
     ],
   },
@@ -224,249 +238,4 @@ const TOKEN_ROWS_AT: readonly Row[] = [
   },
 ]
 
-const ERROR_ROWS: readonly Row[] = [
-  {
-    id: 'BRR-01',
-    requirement: 'The scheme has no case.',
-    spec: 'RFC 6750 §2.1, RFC 9110 §11.1',
-    tests: grants('grants bearer in odd letters', 'grants the scheme in odd letters'),
-  },
-  {
-    id: 'BRR-02',
-    requirement: 'A token in a form body is not looked for.',
-    spec: 'RFC 6750 §2.2, contract §4',
-    tests: resource('a token in a form is not looked for: the body is the upstream’s'),
-  },
-  {
-    id: 'BRR-03',
-    requirement: 'A token in the query is refused, however it is escaped, and beside right credentials as well.',
-    spec: 'RFC 6750 §2.3, FAPI 2.0 §5.3.4',
-    tests: table(...denies('credentials_in_query', 'token in the query as well', 'escaped')),
-  },
-  {
-    id: 'BRR-04',
-    requirement: 'Without credentials: a challenge without error.',
-    spec: 'RFC 6750 §3.1',
-    read: 'RFC 6750 §3.1',
-    tests: challenges('no credentials: every scheme the tier takes, and no error'),
-  },
-  {
-    id: 'BRR-05',
-    requirement: '`invalid_request` is 400, `invalid_token` 401, `insufficient_scope` 403 with `scope`.',
-    spec: 'RFC 6750 §3.1',
-    read: 'RFC 6750 §3.1',
-    tests: [
-      ...challenges('says what would have been enough'),
-      ...table(...denies('scope_missing', 'one of two scopes')),
-      ...table(...denies('credentials_repeated', 'the same line twice')),
-    ],
-  },
-  {
-    id: 'BRR-06',
-    requirement: 'Challenges keep to the allowed characters, and no parameter stands twice, whatever came in.',
-    spec: 'RFC 6750 §3',
-    read: 'RFC 6750 §3',
-    tests: tokens('every challenge keeps to the characters and forms of RFC 6750 §3'),
-  },
-  {
-    id: 'BRR-07',
-    requirement: '`Bearer` always has a parameter: `realm`.',
-    spec: 'RFC 6750 §3, contract §4 (C3)',
-    tests: [
-      ...tokens('every challenge keeps to the characters and forms of RFC 6750 §3'),
-      ...challenges('no credentials: every scheme the tier takes, and no error'),
-    ],
-  },
-  {
-    id: 'BRR-08',
-    requirement: 'Wrong scope is 403; what a token may do is not told before its key is proven.',
-    spec: 'RFC 6750 §3.1, contract §4',
-    tests: [
-      ...table(...denies('scope_missing', 'no scope')),
-      ...precedence('of two faults the one that stands earlier in the contract is answered'),
-    ],
-  },
-  {
-    id: 'BRR-09',
-    requirement: 'Refusals are `no-store`, and so is every answer that carries a nonce; the rest is the upstream’s to say.',
-    spec: 'RFC 9111 §3.5, RFC 9449 §8.2',
-    read: 'RFC 9111 §3.5',
-    tests: tokens('every challenge keeps to the characters and forms of RFC 6750 §3'),
-  },
-  {
-    id: 'BRR-10',
-    requirement: 'A challenge of the upstream never reaches the client: its 401 is 502.',
-    spec: 'contract §4 (C15)',
-    tests: tokens('an upstream’s 401 is 502 here, and its challenge stays inside'),
-  },
-]
-
-const STEP_UP_ROWS: readonly Row[] = [
-  {
-    id: 'STP-01',
-    requirement: 'Too weak a login is 401 with `insufficient_user_authentication`.',
-    spec: 'RFC 9470 §3',
-    tests: table(...denies('authentication_weak', 'a weaker acr')),
-  },
-  {
-    id: 'STP-02',
-    requirement: '`acr_values` is a list with spaces, in the order of the configuration.',
-    spec: 'RFC 9470 §3',
-    tests: challenges('says what would have been enough'),
-  },
-  {
-    id: 'STP-03',
-    requirement: '`max_age` is a whole number of seconds.',
-    spec: 'RFC 9470 §3',
-    tests: challenges('says what would have been enough'),
-  },
-  {
-    id: 'STP-04',
-    requirement: 'What a step-up would have to reach stands in one challenge.',
-    spec: 'RFC 9470 §3',
-    tests: [...challenges('says what would have been enough'), ...clients('refuses with challenges that the library reads')],
-  },
-  {
-    id: 'STP-05',
-    requirement: 'It works under the DPoP scheme as well.',
-    spec: 'RFC 9470 §3',
-    tests: of('test/journeys/openid-client.test.ts')('refuses an old authentication with a challenge that says what to do'),
-  },
-  {
-    id: 'STP-06',
-    requirement: '`auth_time` counts, not `iat`: a fresh token of an old login is old.',
-    spec: 'RFC 9470 §6.1',
-    tests: [
-      ...tokens('denies authentication_old: a fresh token of an old login, and auth_time that is no time'),
-      ...table(...denies('authentication_old', 'an old login')),
-    ],
-  },
-  {
-    id: 'STP-07',
-    requirement: 'A claim that is not there does not satisfy.',
-    spec: 'contract §4',
-    tests: table(...denies('authentication_old', 'auth_time missing'), ...denies('user_required', 'neither acr nor auth_time')),
-  },
-  {
-    id: 'STP-08',
-    requirement: '`auth_time` ahead of now, or no time at all, does not satisfy.',
-    spec: 'contract §4',
-    tests: [
-      ...table(...denies('authentication_old', 'auth_time ahead')),
-      ...tokens('denies authentication_old: a fresh token of an old login, and auth_time that is no time'),
-    ],
-  },
-  {
-    id: 'STP-09',
-    requirement: '`acr` is compared as it stands: no level implies another.',
-    spec: 'RFC 9470 §2',
-    tests: table(...denies('authentication_weak', 'acr longer than ours', 'a weaker acr')),
-  },
-  {
-    id: 'STP-10',
-    requirement: 'What would be enough is told only to those whose token and key hold.',
-    spec: 'RFC 9470 §9, contract §4 (C14)',
-    tests: tokens('a step-up challenge is told to nobody whose token does not hold'),
-  },
-  {
-    id: 'STP-11',
-    requirement: 'A machine’s token on a step-up route is 403: there is no user to step up.',
-    spec: 'contract §4',
-    tests: tokens('denies user_required: a token without a user is no user, whatever its sub'),
-  },
-  {
-    id: 'STP-12',
-    requirement: 'An age within `auth_max_age` passes, one beyond it does not.',
-    spec: 'RFC 9470 §3',
-    tests: [
-      ...grants('grants authentication of 14 minutes and 55 seconds ago'),
-      ...tokens('denies authentication_old: a fresh token of an old login, and auth_time that is no time'),
-    ],
-  },
-]
-
-const METADATA_ROWS: readonly Row[] = [
-  {
-    id: 'PRM-01',
-    requirement: 'One document, of the origin, at the well-known path; anything beside or below it is 404.',
-    spec: 'RFC 9728 §3.1, contract §4 (C11)',
-    tests: metadata('GET and HEAD, and nothing beside or below'),
-  },
-  {
-    id: 'PRM-02',
-    requirement: '`resource` is the origin without a final slash, and the path is built from that.',
-    spec: 'RFC 9728 §3.1',
-    tests: metadata('protected resource metadata of the origin that Host names'),
-  },
-  {
-    id: 'PRM-03',
-    requirement: 'A query of the resource identifier is kept behind the well-known part.',
-    spec: 'RFC 9728 §3',
-    not: 'The only resource identifier is the origin, which has no query.',
-  },
-  {
-    id: 'PRM-04',
-    requirement: 'GET and HEAD answer 200 with JSON to anyone; other methods 405.',
-    spec: 'RFC 9728 §3.1, §3.2',
-    tests: metadata('GET and HEAD, and nothing beside or below'),
-  },
-  {
-    id: 'PRM-05',
-    requirement: '`resource` is, character for character, the identifier the address was built from.',
-    spec: 'RFC 9728 §3.3, §6',
-    tests: metadata('protected resource metadata of the origin that Host names'),
-  },
-  {
-    id: 'PRM-06',
-    requirement: 'A client that follows `resource_metadata` finds the document of the origin it called.',
-    spec: 'RFC 9728 §3.3, contract §4 (C11)',
-    tests: clients('grants a client that knows nothing but the URL: challenge, metadata, authorization server, token'),
-  },
-  {
-    id: 'PRM-07',
-    requirement: '`resource_metadata` stands in every challenge, Bearer and DPoP.',
-    spec: 'RFC 9728 §5.1',
-    tests: metadata('every challenge leads to it'),
-  },
-  {
-    id: 'PRM-08',
-    requirement: 'The document says what is enforced.',
-    spec: 'RFC 9728 §2, contract §8',
-    tests: metadata('protected resource metadata of the origin that Host names'),
-  },
-  {
-    id: 'PRM-09',
-    requirement: 'It says how long it may be cached.',
-    spec: 'RFC 9728 §7.10',
-    tests: metadata('protected resource metadata of the origin that Host names'),
-  },
-  {
-    id: 'PRM-10',
-    requirement: 'It never repeats Host or any other header.',
-    spec: 'RFC 9728 §7.3',
-    tests: [
-      ...metadata('protected resource metadata of the origin that Host names'),
-      ...of('test/conformance/headers.test.ts')('documents of our own are the same, whatever stands in the request'),
-    ],
-  },
-  {
-    id: 'PRM-11',
-    requirement: '`signed_metadata`, where it is used, overrides the rest.',
-    spec: 'RFC 9728 §2',
-    not: 'It is optional, and not offered.',
-  },
-  {
-    id: 'PRM-12',
-    requirement: 'Whoever fetches metadata guards against being sent elsewhere.',
-    spec: 'RFC 9728 §7.7',
-    tests: of('test/keys/fetch.test.ts')('refuses forbidden places, named or resolved', 'follows no redirect'),
-  },
-]
-
-export const TOKEN_ROWS: readonly Row[] = [
-  ...CERTIFICATE_ROWS,
-  ...TOKEN_ROWS_AT,
-  ...ERROR_ROWS,
-  ...STEP_UP_ROWS,
-  ...METADATA_ROWS,
-]
+export const TOKEN_ROWS: readonly Row[] = [...CERTIFICATE_ROWS, ...ACCESS_TOKEN_ROWS, ...ANSWER_ROWS]
