@@ -96,7 +96,9 @@ t.test('what breaks HTTP is told as such, with nothing of it', async (t) => {
       t.strictSame([status, problem.reason, problem.status], [502, 'upstream_invalid', 502])
       t.equal(header('content-type'), 'application/problem+json')
       t.strictSame(Object.keys(problem).sort(), ['reason', 'request_id', 'status', 'title', 'type'])
-      t.notMatch(`${lines.join('\n')}${body}`, /split|abc|127\.0\.0\.1|early|link/i, 'nothing of the upstream is told')
+      // Without request ids: they are random, and may hold any three letters.
+      const told = `${lines.join('\n')}${body}`.replace(/[\da-f]{8}-[\da-f-]{27}/g, '')
+      t.notMatch(told, /split|abc|127\.0\.0\.1|early|link/i, 'nothing of the upstream is told')
       client.send(printDraft(draft('/read/honest-same')))
       t.equal((await client.response()).body.toString(), '/read/honest-same', 'the client may go on')
       client.close()
