@@ -11,8 +11,8 @@ type Change = (draft: Draft, bench: Bench) => void | Promise<void>
 type Words = readonly [id: string, title: string, spec: string]
 export type AttackOptions = RefusalOptions & { readonly needs?: readonly Need[]; readonly severity?: Severity }
 
-/** Attacks of one topic that must be refused; each row says what it changes. */
-export const refusing =
+const rows =
+  (expected: 'refused' | 'granted') =>
   (topic: Topic, severity: Severity, needs: readonly Need[]) =>
   ([id, title, spec]: Words, change: Change, options: AttackOptions = {}): Attack => ({
     id: `${topic}-${id}`,
@@ -20,32 +20,20 @@ export const refusing =
     title,
     spec,
     severity: options.severity ?? severity,
-    expected: 'refused',
+    expected,
     needs: [...needs, ...(options.needs ?? [])],
     run: async (bench) => {
       const draft = await bench.draft()
       await change(draft, bench)
-      return bench.mustRefuse(draft, options)
+      return expected === 'refused' ? bench.mustRefuse(draft, options) : bench.mustGrant(draft)
     },
   })
 
+/** Attacks of one topic that must be refused; each row says what it changes. */
+export const refusing = rows('refused')
+
 /** Requests that look odd and are right: refusing them turns honest clients away. */
-export const granting =
-  (topic: Topic, severity: Severity, needs: readonly Need[]) =>
-  ([id, title, spec]: Words, change: Change, options: AttackOptions = {}): Attack => ({
-    id: `${topic}-${id}`,
-    topic,
-    title,
-    spec,
-    severity: options.severity ?? severity,
-    expected: 'granted',
-    needs: [...needs, ...(options.needs ?? [])],
-    run: async (bench) => {
-      const draft = await bench.draft()
-      await change(draft, bench)
-      return bench.mustGrant(draft)
-    },
-  })
+export const granting = rows('granted')
 
 /** A change of the draft's proof, which attacks with the need `dpop` always have. */
 export const onProof =
