@@ -10,7 +10,7 @@ import { TARGETS } from './targets.js'
 import { watch } from './watchdog.js'
 
 /** What waits for sockets gets more time, for it gets less done. */
-const secondsFor = (together: number): number => (together === 1 ? 0.2 : 0.6)
+const secondsFor = (together: number): number => (together === 1 ? 0.2 : 0.4)
 const LEAST = 20
 const seed = Number(process.env.HOLDFAST_SEED ?? randomInt(2 ** 31))
 t.comment(`HOLDFAST_SEED=${seed}`)

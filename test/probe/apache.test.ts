@@ -23,7 +23,16 @@ t.test('finds what Apache with mod_oauth2 lets through', { skip }, async (t) => 
   })
   const origin = `https://localhost:${apache.port}`
   const client = dpopClient(place, origin, { key, token: makeToken({ issuer, origin, cnf: { jkt: key.jkt } }) })
-  const { code, report } = await probeReport(place, `${origin}/index.html`, '--token-from', client, '--rate', '1000')
+  const { code, report } = await probeReport(
+    place,
+    `${origin}/index.html`,
+    '--token-from',
+    client,
+    '--rate',
+    '1000',
+    '--skip',
+    'path,framing,header',
+  )
   const ids = found(report)
   t.comment(ids.join(' '))
   for (const id of ['proof-no-ath', 'replay-behind-many', 'target-htu-case', 'replay-mirrored']) t.ok(ids.includes(id), id)
