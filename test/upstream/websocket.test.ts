@@ -66,7 +66,7 @@ function dial(port: number, ...parts: (string | Buffer)[]) {
 type Client = ReturnType<typeof dial>
 
 async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 600 && !condition(); i++) await sleep(5)
+  for (let i = 0; i < 3000 && !condition(); i++) await sleep(5)
 }
 const text = (client: Client) => client.data.toString('latin1')
 const afterHead = (client: Client) => client.data.subarray(client.data.indexOf('\r\n\r\n') + 4)
@@ -355,11 +355,9 @@ t.test('waits for whoever is slow', async (t) => {
   const client = dial(front.port, handshake())
   await until(() => text(client).includes('\r\n\r\n'))
   client.socket.pause()
-  await sleep(300)
-  const waiting = sent
-  await sleep(200)
-  t.equal(sent, waiting, 'a stopped client stops the upstream')
-  t.ok(sent < size)
+  // Until nothing has moved for a while: how long that takes is the machine's business.
+  for (let before = -1; before !== sent; await sleep(300)) before = sent
+  t.ok(sent < size, 'a stopped client stops the upstream')
   client.socket.removeAllListeners('data')
   let received = 0
   client.socket.on('data', (chunk) => {
