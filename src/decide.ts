@@ -3,7 +3,7 @@
 // only what survives all becomes a Grant. The only file that makes one.
 
 import { randomUUID } from 'node:crypto'
-import type { ProofUse, ReplayStore } from './replay/store.js'
+import type { ProofUse, ReplayStore, UseAnswer } from './replay/store.js'
 import { replayKey } from './verify/hashes.js'
 import type { Policy } from './verify/policy.js'
 import type { Rate, Seconds } from './verify/scalars.js'
@@ -37,7 +37,8 @@ export type HoldBody = (maxBody: number) => Promise<Uint8Array | Denial>
 
 /** Judges a request. A refusal leaves the replay store untouched, unless the proof itself was the last thing wrong. */
 export async function decide(question: Question, holdBody: HoldBody, ports: DecidePorts): Promise<Grant | Refused> {
-  const evidence = await verifyNow(question, ports)
+  const answer = verifyNow(question, ports)
+  const evidence = answer instanceof Promise ? await answer : answer
   if ('denial' in evidence) return evidence
   const { route } = question.match
   const { policy } = route
@@ -49,8 +50,11 @@ export async function decide(question: Question, holdBody: HoldBody, ports: Deci
   if (body !== null && evidence.token !== null && ports.clock() >= evidence.token.exp) return refuse(deny('token_expired'))
 
   if (evidence.proof !== null) {
-    const denial = await spend(evidence.proof, evidence, policy, ports)
-    if (denial !== null) return refuse(denial)
+    const use = useOf(evidence.proof, evidence, policy, ports)
+    if (!ports.isRemembered(use.datedAt, use.now)) return refuse(deny('proof_too_old', 'older than the window before the reload'))
+    // The one thing that can't be undone (RFC 9449 §11.1), and the one wait of most requests.
+    const spent = await ports.replay.firstUse(use)
+    if (spent !== 'first') return refuse(denialOf(spent, policy))
   }
   if (policy.rate_limit !== null) {
     const wait = await ports.charge(chargeFor(evidence, question.match, policy.rate_limit))
@@ -65,19 +69,16 @@ export async function decide(question: Question, holdBody: HoldBody, ports: Deci
 const STALE: Seconds = 0.5
 
 /** Where an issuer's keys had to be fetched, seconds have gone by: then the request is judged again, by the time it is. */
-async function verifyNow(question: Question, ports: DecidePorts): Promise<Evidence | Refused> {
+function verifyNow(question: Question, ports: DecidePorts): ReturnType<typeof verify> {
   const now = ports.clock()
-  const answer = await verify(question, now, ports)
-  return ports.clock() - now < STALE ? answer : verify(question, ports.clock(), ports)
+  const answer = verify(question, now, ports)
+  if (!(answer instanceof Promise)) return answer
+  return answer.then((verified) => (ports.clock() - now < STALE ? verified : verify(question, ports.clock(), ports)))
 }
 
-/** Records the proof as used: the one thing that can't be undone (RFC 9449 §11.1). */
-async function spend(proof: Proof, evidence: Evidence, policy: Policy, ports: DecidePorts): Promise<Denial | null> {
-  const use = useOf(proof, evidence, policy, ports)
-  if (!ports.isRemembered(use.datedAt, use.now)) return deny('proof_too_old', 'older than the window before the reload')
-  switch (await ports.replay.firstUse(use)) {
-    case 'first':
-      return null
+/** Why a proof that was not used for the first time, or not surely, is refused. */
+function denialOf(answer: Exclude<UseAnswer, 'first'>, policy: Policy): Denial {
+  switch (answer) {
     case 'used':
       return deny('proof_replayed')
     case 'forgotten':

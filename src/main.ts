@@ -4,7 +4,6 @@
 import { createInterface } from 'node:readline/promises'
 import type { Io, Terminal } from './cli/command.js'
 import { runCli } from './cli/main.js'
-import { serve } from './serve.js'
 
 const { stdin, stdout, stderr } = process
 
@@ -37,4 +36,4 @@ const io: Io = {
   ...(stdin.isTTY && stderr.isTTY ? { terminal } : {}),
 }
 
-process.exitCode = await runCli(process.argv.slice(2), io, serve)
+process.exitCode = await runCli(process.argv.slice(2), io, async () => (await import('./serve.js')).serve)

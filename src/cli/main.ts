@@ -1,25 +1,31 @@
 // Which command is meant? The list of them is the table of contract §1. Errors go to stderr and say what to do next.
 
-import { certs } from './certs.js'
-import { check } from './check.js'
-import { client } from './client.js'
 import { type Command, type Io, VERSION } from './command.js'
-import { explain } from './explain.js'
-import { probe } from './probe.js'
+
+export type LoadCommand = () => Promise<Command>
+
+/** Each is loaded when it is asked for: a gateway need not carry the code of the others. */
+const LOADERS = new Map<string, LoadCommand>([
+  ['check', async () => (await import('./check.js')).check],
+  ['explain', async () => (await import('./explain.js')).explain],
+  ['certs', async () => (await import('./certs.js')).certs],
+  ['client', async () => (await import('./client.js')).client],
+  ['probe', async () => (await import('./probe.js')).probe],
+])
 
 /** Runs `holdfast COMMAND ...`; `serve` is given, because it alone builds a gateway. Returns the exit code. */
-export async function runCli(argv: readonly string[], io: Io, serve: Command): Promise<number> {
-  const commands = [serve, check, explain, certs, client, probe]
+export async function runCli(argv: readonly string[], io: Io, serve: LoadCommand): Promise<number> {
+  const loaders = new Map([['serve', serve], ...LOADERS])
   const [name, ...args] = argv
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    for (const line of usage(commands)) io.out(line)
+    for (const line of usage(await Promise.all([...loaders.values()].map((load) => load())))) io.out(line)
     return name === undefined ? 2 : 0
   }
   if (name === '--version') {
     io.out(VERSION)
     return 0
   }
-  const command = commands.find((one) => one.name === name)
+  const command = await loaders.get(name)?.()
   if (command === undefined) {
     io.err(`holdfast: there is no command ${JSON.stringify(name)}`)
     io.err('try: holdfast --help')

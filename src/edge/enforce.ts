@@ -68,7 +68,8 @@ export async function enforce(exchange: EdgeExchange, enforcement: Enforcement):
     enforcement.audit({ head, inbound, match, verdict, outcome, durationMs: performance.now() - startedAt })
   }
   try {
-    const answer = await judge(exchange, { head, lines, progress }, enforcement)
+    const judged = judge(exchange, { head, lines, progress }, enforcement)
+    const answer = judged instanceof Promise ? await judged : judged
     if (answer === null) return
     if ('denial' in answer) {
       refuse(request, response, answer.denial, contextOf(head, lines, progress, enforcement))
@@ -122,7 +123,10 @@ const NOTHING_FOUND: Refused['found'] = { token: null, scheme: null, proof: null
 const refused = (denial: Denial): Refused => ({ denial, found: NOTHING_FOUND })
 
 /** null: answered already, with a document of our own. */
-async function judge(exchange: EdgeExchange, arrival: Arrival, enforcement: Enforcement): Promise<Grant | Refused | null> {
+type Judged = Grant | Refused | null
+
+/** A promise only from where a decision begins: what is refused before it costs no more than it must. */
+function judge(exchange: EdgeExchange, arrival: Arrival, enforcement: Enforcement): Judged | Promise<Judged> {
   const { head, lines, progress } = arrival
   const { config } = enforcement
   const broken = framingProblem(exchange.request)

@@ -78,14 +78,13 @@ export function judgeHead(head: Head, lines: HeadLines, limits: HeadLimits): Den
   // HTTP/1.0 knows no expectations (RFC 9110 §10.1.1).
   const unmet = lines.expect.some((value) => value.toLowerCase() !== '100-continue')
   if (unmet && head.httpVersion !== '1.0') return deny('expectation_failed')
-  if (![...lines.authorization, ...lines.dpop].every(isAscii)) return deny('request_malformed', 'credentials are not ASCII')
+  if (!lines.authorization.every(isAscii) || !lines.dpop.every(isAscii))
+    return deny('request_malformed', 'credentials are not ASCII')
   return null
 }
 
-const isAscii = (text: string): boolean => {
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return false
-  return true
-}
+/** In UTF-8 everything else takes more bytes than characters. */
+const isAscii = (text: string): boolean => Buffer.byteLength(text, 'utf8') === text.length
 
 /**
  * Which of `origins` is meant: by Host, never by a forwarded header's word, and by SNI where one was sent (RFC 9110 §7.4).
@@ -94,13 +93,21 @@ const isAscii = (text: string): boolean => {
 export function readOrigin(head: Head, lines: HeadLines, origins: readonly string[]): string | Denial {
   const [host] = lines.host
   if (host === undefined || lines.host.length > 1) return deny('request_malformed', 'not one Host')
-  const origin = normalOrigin(`https://${host}`)
-  // A Host with a path, a user or a space is no Host at all.
-  if (origin === null || !/^[^/?#@\s]+$/.test(host)) return deny('request_malformed', 'Host is malformed')
-  if (!origins.includes(origin)) return deny('host_unknown')
+  const origin = originOf(host, origins)
+  if (origin instanceof Denial) return origin
   return head.servername === null || head.servername === hostName(origin)
     ? origin
     : deny('host_unknown', 'SNI names another host')
+}
+
+function originOf(host: string, origins: readonly string[]): string | Denial {
+  const named = `https://${host}`
+  // Nearly every client writes it as it is configured, and that is its normal form.
+  if (origins.includes(named)) return named
+  const origin = normalOrigin(named)
+  // A Host with a path, a user or a space is no Host at all.
+  if (origin === null || !/^[^/?#@\s]+$/.test(host)) return deny('request_malformed', 'Host is malformed')
+  return origins.includes(origin) ? origin : deny('host_unknown')
 }
 
 /** `https://api.example.com:8443` -> `api.example.com:8443`, as challenges and audit events name it. */

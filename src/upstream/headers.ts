@@ -2,7 +2,6 @@
 // and only then ours are added: so no `Connection` and no second spelling of a name can take ours away or stand beside them.
 // Flat lists, [name, value, name, value, ...], as undici and writeHead take them. Does not write framing or body headers.
 
-import { randomUUID } from 'node:crypto'
 import { normalName, reservedBlock } from '../verify/reserved-headers.js'
 import type { Evidence, InboundRequest, PeerCertificate, Route, Upstream } from '../verify/types.js'
 import { Denial, deny, type Grant } from '../verify/verdict.js'
@@ -119,7 +118,7 @@ function passingHeaders(raw: readonly string[], rules: Rules, assertionName: str
 }
 
 /** What we say of the request: of the real peer and of the Host that was served, never of a client's claim. */
-function ownHeaders(inbound: InboundRequest, { evidence, route }: Grant): string[] {
+function ownHeaders(inbound: InboundRequest, { evidence, route, assertionId }: Grant): string[] {
   const { host, peer, requestId, interactionId } = inbound
   // A peer behind a socket that no one speaks for has no address.
   const address = peer.address.split('%', 1)[0] || 'unknown'
@@ -138,7 +137,7 @@ function ownHeaders(inbound: InboundRequest, { evidence, route }: Grant): string
     'Via',
     '1.1 holdfast',
     'traceparent',
-    newTraceparent(),
+    traceparentOf(requestId, assertionId),
   ]
   if (interactionId !== null) headers.push('x-fapi-interaction-id', interactionId)
   if (route.upstream.client_cert && evidence.certificate !== null) {
@@ -148,14 +147,11 @@ function ownHeaders(inbound: InboundRequest, { evidence, route }: Grant): string
 }
 
 /**
- * A trace of ours, not sampled (W3C Trace Context §3.2). From UUIDs, which node draws from a pool: their version and variant
- * bits also keep both ids from being all zeros, which would be invalid.
+ * A trace of ours, not sampled (W3C Trace Context §3.2): the request's id and the assertion's, so that a trace leads to the audit
+ * event and back. Both are random UUIDs, whose version and variant bits keep them from being all zeros, which would be invalid.
  */
-function newTraceparent(): string {
-  const trace = randomUUID().replaceAll('-', '')
-  const parent = randomUUID().replaceAll('-', '').slice(16)
-  return `00-${trace}-${parent}-00`
-}
+const traceparentOf = (requestId: string, assertionId: string): string =>
+  `00-${requestId.replaceAll('-', '')}-${assertionId.slice(19).replaceAll('-', '')}-00`
 
 /** RFC 9440 §2.1: a Byte Sequence of the DER. */
 const certificateValue = ({ der }: PeerCertificate): string => `:${Buffer.from(der).toString('base64')}:`

@@ -168,18 +168,20 @@ export function createSender({ pools, signingKeys, assertion, clock }: SenderOpt
         fail(judged)
         return
       }
-      // The queue for a connection counts as connecting; undici would let a request wait there without end.
-      waiting = setTimeout(() => fail(deny('upstream_timeout', 'no connection')), milliseconds(upstream.timeouts.connect))
       const options = {
         path: target,
         method: inbound.method,
-        headers: [...judged.headers, ...message.headers],
+        headers: message.headers.length === 0 ? judged.headers : [...judged.headers, ...message.headers],
         body: message.body,
         upgrade: message.upgrade,
         // Always the same, whatever Host says: undici drops a connection when the next request has another one.
         servername: upstream.url.hostname,
       }
       pool.dispatch(options, handler)
+      // The queue for a connection counts as connecting; undici would let a request wait there without end. On an idle connection
+      // it has been written by now.
+      if (abort !== null || over) return
+      waiting = setTimeout(() => fail(deny('upstream_timeout', 'no connection')), milliseconds(upstream.timeouts.connect))
     }
 
     dispatch(grant.assertionId)

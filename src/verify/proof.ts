@@ -35,7 +35,7 @@ export function readProof(lines: readonly string[], rules: ProofRules): Proof | 
   const claims = readProofClaims(payload)
   if (claims instanceof Denial) return claims
   const signed = text.slice(0, segments[0].length + 1 + segments[1].length)
-  return { header, headerSegment: segments[0], claims, signed, signature }
+  return { header, headerSegment: segments[0], isKnownHeader: known !== undefined, claims, signed, signature }
 }
 
 /** RFC 9449 §4.3 (1): "There is not more than one DPoP HTTP request header field." Node joins two lines with a comma. */

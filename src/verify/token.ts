@@ -11,16 +11,21 @@ import { isAllowed, isSigned } from './signatures.js'
 import type { AccessToken, Issuer, JsonObject, VerifyPorts } from './types.js'
 import { Denial, deny } from './verdict.js'
 
-/** Verifies `raw`, from the cache where its signature was good before; everything else is judged on every request. */
-export async function verifyToken(
-  raw: string,
-  judge: { readonly policy: Policy; readonly now: Seconds },
-  ports: VerifyPorts,
-): Promise<AccessToken | Denial> {
+/** What a token is judged by: the route's policy, and the time. */
+export type TokenJudge = { readonly policy: Policy; readonly now: Seconds }
+
+/**
+ * A token whose signature was good before, judged anew by all that depends on route and time; null: it was never seen, or a key
+ * of its issuer has gone since. The cache holds signatures that were checked, never decisions.
+ */
+export function knownToken(raw: string, judge: TokenJudge, ports: VerifyPorts): AccessToken | Denial | null {
   const known = ports.tokens.get(raw)
-  if (known !== undefined && known.generation === ports.keysGeneration(known.token.issuer)) {
-    return accepts(known.token, judge) ?? known.token
-  }
+  if (known === undefined || known.generation !== ports.keysGeneration(known.token.issuer)) return null
+  return accepts(known.token, judge) ?? known.token
+}
+
+/** Verifies a token that is not known, and keeps what was good. */
+export async function verifyToken(raw: string, judge: TokenJudge, ports: VerifyPorts): Promise<AccessToken | Denial> {
   const jws = readJws(raw)
   if (jws === null) return deny('token_malformed')
   const issuer = judge.policy.trustedIssuers.find((trusted) => trusted.issuer === jws.payload.iss)
@@ -43,7 +48,7 @@ export async function verifyToken(
 }
 
 /** What depends on route and time, for a token whose signature and form are known to be good. */
-function accepts(token: AccessToken, judge: { readonly policy: Policy; readonly now: Seconds }): Denial | null {
+function accepts(token: AccessToken, judge: TokenJudge): Denial | null {
   if (!judge.policy.trustedIssuers.includes(token.issuer)) return deny('token_issuer')
   return acceptsHeader(token.header, token.issuer, judge.policy) ?? acceptsClaims(token, judge)
 }
@@ -113,7 +118,7 @@ function readClaims(jws: Jws, issuer: Issuer, ath: string): AccessToken | Denial
 }
 
 /** `exp` has no leeway; `nbf` and `iat` may be `clock_skew` ahead (contract §3, FAPI 2.0 §5.3.2.1). */
-function acceptsClaims(token: AccessToken, judge: { readonly policy: Policy; readonly now: Seconds }): Denial | null {
+function acceptsClaims(token: AccessToken, judge: TokenJudge): Denial | null {
   const accepted = judge.policy.audience ?? token.issuer.audience
   if (!token.audience.some((audience) => accepted.includes(audience))) return deny('token_audience')
   if (judge.now >= token.exp) return deny('token_expired')

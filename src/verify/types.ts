@@ -96,6 +96,8 @@ export type Proof = {
   readonly header: ProofHeader
   /** The header as it came, by which the cache knows it. */
   readonly headerSegment: string
+  /** It came from the cache: a proof with this header was good before. */
+  readonly isKnownHeader: boolean
   readonly claims: ProofClaims
   /** The two signed segments and the signature. */
   readonly signed: string

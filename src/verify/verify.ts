@@ -10,8 +10,8 @@ import type { Policy } from './policy.js'
 import { isProofSigned, readProof } from './proof.js'
 import { REPORTABLE } from './reasons.js'
 import type { Seconds } from './scalars.js'
-import { verifyToken } from './token.js'
-import type { Evidence, InboundRequest, Refused, RouteMatch, VerifyPorts } from './types.js'
+import { knownToken, verifyToken } from './token.js'
+import type { AccessToken, Evidence, InboundRequest, Refused, RouteMatch, Scheme, VerifyPorts } from './types.js'
 import { Denial, deny } from './verdict.js'
 
 /** Told of each step and its answer, null being "nothing against it": for `holdfast explain`. */
@@ -45,31 +45,55 @@ export const STEPS: readonly Step[] = [
   ...ROUTE_LIST.map(stepOf),
 ]
 
-/** Judges a request at `now`. Async only because an issuer's keys may have to be fetched. */
-export async function verify(question: Question, now: Seconds, ports: VerifyPorts): Promise<Evidence | Refused> {
+/**
+ * Judges a request at `now`. A promise only where a token is new or its issuer's keys may have to be fetched: everything else is
+ * answered at once.
+ */
+export function verify(question: Question, now: Seconds, ports: VerifyPorts): Evidence | Refused | Promise<Evidence | Refused> {
   const { inbound, match, trace } = question
   const { policy } = match.route
-  const nothing: Evidence = {
-    inbound,
-    captured: match.captured,
-    now,
-    token: null,
-    scheme: null,
-    proof: null,
-    nonceTime: null,
-    certificate: null,
-    tenant: null,
-    reported: [],
-  }
-  if (policy.token === 'none') return nothing
+  if (policy.token === 'none') return nothingProven(question, now)
 
   const credentials = readCredentials(inbound, ports.limits.credential_bytes)
-  if (credentials instanceof Denial) return refused('credentials', credentials, nothing, trace)
+  if (credentials instanceof Denial) return refused('credentials', credentials, NOTHING_FOUND, trace)
   trace?.('credentials', null)
-  const { scheme } = credentials
+  const { scheme, token: raw } = credentials
 
-  const token = await verifyToken(credentials.token, { policy, now }, ports)
-  if (token instanceof Denial) return refused('token', token, { ...nothing, scheme }, trace)
+  const judge = { policy, now }
+  const known = knownToken(raw, judge, ports)
+  if (known !== null) return verifySender({ question, now, ports, scheme, token: known })
+  return verifyToken(raw, judge, ports).then((token) => verifySender({ question, now, ports, scheme, token }))
+}
+
+const NOTHING_FOUND: Refused['found'] = { token: null, scheme: null, proof: null }
+
+const nothingProven = ({ inbound, match }: Question, now: Seconds): Evidence => ({
+  inbound,
+  captured: match.captured,
+  now,
+  token: null,
+  scheme: null,
+  proof: null,
+  nonceTime: null,
+  certificate: null,
+  tenant: null,
+  reported: [],
+})
+
+type Presented = {
+  readonly question: Question
+  readonly now: Seconds
+  readonly ports: VerifyPorts
+  readonly scheme: Scheme
+  /** Or why it is none. */
+  readonly token: AccessToken | Denial
+}
+
+/** All that comes after the token itself: how it is bound, that its sender holds the key, and what it may do. */
+function verifySender({ question, now, ports, scheme, token }: Presented): Evidence | Refused {
+  const { inbound, match, trace } = question
+  const { policy } = match.route
+  if (token instanceof Denial) return refused('token', token, { token: null, scheme, proof: null }, trace)
   trace?.('token', null)
 
   const { confirmation } = token
@@ -109,13 +133,13 @@ export async function verify(question: Question, now: Seconds, ports: VerifyPort
     if (!isProofSigned(proof)) return refused('proof-signature', deny('proof_signature'), found, trace)
     trace?.('proof-signature', null)
     // Only now, after a good signature by the key a good token is bound to: no one else can fill the cache.
-    if (ports.proofHeaders.get(proof.headerSegment) !== proof.header) ports.proofHeaders.set(proof.headerSegment, proof.header)
+    if (!proof.isKnownHeader) ports.proofHeaders.set(proof.headerSegment, proof.header)
   }
 
   const barred = run.all(ROUTE_LIST, gathered)
   if (barred !== null) return { denial: barred, found }
   return {
-    ...nothing,
+    ...nothingProven(question, now),
     token,
     scheme,
     proof,

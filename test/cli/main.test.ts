@@ -12,7 +12,7 @@ async function run(...argv: readonly string[]) {
   const out: string[] = []
   const err: string[] = []
   const io = { out: (line: string) => void out.push(line), err: (line: string) => void err.push(line), env: {}, cwd }
-  return { code: await runCli(argv, io, serve), out, err }
+  return { code: await runCli(argv, io, async () => serve), out, err }
 }
 
 t.test('holdfast --help lists every command', async (t) => {

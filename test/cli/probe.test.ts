@@ -82,7 +82,7 @@ async function run(args: readonly string[], person?: Person): Promise<Ran> {
     cwd: place.folder,
     ...(terminal === undefined ? {} : { terminal }),
   }
-  const code = await runCli(['probe', ...args], io, { name: 'serve', summary: '', help: '', run: async () => 0 })
+  const code = await runCli(['probe', ...args], io, async () => ({ name: 'serve', summary: '', help: '', run: async () => 0 }))
   const sent = { connections: seen.connections - before.connections, requests: seen.requests.length - before.requests }
   return { code, out, err, asked, progress, ...sent }
 }

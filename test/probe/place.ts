@@ -66,7 +66,7 @@ export async function probe(place: Place, ...args: readonly string[]): Promise<R
     cwd: place.folder,
   }
   const never = { name: 'serve', summary: '', help: '', run: async () => 0 }
-  const code = await runCli(['probe', ...args], io, never)
+  const code = await runCli(['probe', ...args], io, async () => never)
   return { code, out: out.join('\n'), err: err.join('\n') }
 }
 

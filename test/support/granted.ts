@@ -77,6 +77,7 @@ export const makeToken = (change: Partial<AccessToken> = {}): AccessToken => ({
 export const proof: Proof = {
   header: { alg: 'ES256', jkt: key.jkt, key: key.publicKey },
   headerSegment: 'e30',
+  isKnownHeader: false,
   claims: {
     jti: 'proof-1',
     htm: 'GET',
@@ -139,5 +140,5 @@ export function makeGrant(change: Change = {}): Grant {
     ...change.evidence,
   }
   const route = makeRoute({ upstream: makeUpstream(change.upstream), ...change.route })
-  return grant(evidence, route, 'assertion-1', change.body ?? null)
+  return grant(evidence, route, '5d1c7b0e-93a4-4f0e-b6a1-0f6f2c9d7e32', change.body ?? null)
 }

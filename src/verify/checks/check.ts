@@ -62,7 +62,10 @@ export const defineCheck = <N extends Needs, R extends Reason, S extends Setting
 ) => check
 
 /** Does the check apply: is the evidence there that it needs? */
-export const applies = (check: Check, gathered: Gathered): boolean => check.needs.every((need) => gathered[need] !== null)
+export function applies(check: Check, gathered: Gathered): boolean {
+  for (const need of check.needs) if (gathered[need] === null) return false
+  return true
+}
 
 /** Runs a check that applies; null when it has nothing against the request. */
 export const runCheck = (check: Check, gathered: Gathered, policy: Parsed<Settings> & Rules<Settings>): Denial | null =>
