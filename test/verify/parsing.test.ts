@@ -75,6 +75,6 @@ t.test('one key for one proof, whatever stands in jti', async (t) => {
   const jkt = 'x'.repeat(43)
   const keys = new Set(['a', 'a\n', 'a:', '{a}', '\u0000', 'ä', 'a'.repeat(10_000)].map((jti) => replayKey(jkt, jti)))
   t.equal(keys.size, 7)
-  for (const key of keys) t.match(key, /^[\w-]{22}$/)
+  for (const key of keys) t.match(key, /^[\w-]{21}$/)
   t.not(replayKey('x'.repeat(43), 'a'), replayKey('y'.repeat(43), 'a'), 'scoped to the key')
 })
