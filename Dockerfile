@@ -15,5 +15,5 @@ COPY --from=build /build/dist/src ./dist/src
 USER node
 EXPOSE 8443
 # Node is process 1 and takes SIGTERM and SIGHUP itself (src/serve.ts): no shell, no init.
-ENTRYPOINT ["node", "/app/dist/src/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=8", "/app/dist/src/main.js"]
 CMD ["serve", "/etc/holdfast/routes.yaml"]

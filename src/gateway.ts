@@ -14,8 +14,11 @@ import { lastWrite, openAuditLog } from './audit/log.js'
 import type { Config } from './config/config.js'
 import { type Enforcement, enforce, refuseBroken } from './edge/enforce.js'
 import { watchEventLoop } from './edge/overload.js'
-import { type Edge, openEdge } from './edge/server.js'
+import { type Edge, type EdgeCounts, openEdge } from './edge/server.js'
 import { createRateLimiter } from './limits/rate.js'
+import { newCounts } from './metrics/caches.js'
+import { createMetrics, type MetricsJson, type Readings } from './metrics/registry.js'
+import { sumMetrics } from './metrics/sum.js'
 import { createMemoryStore } from './replay/memory.js'
 import { createRedisStore } from './replay/redis.js'
 import {
@@ -40,6 +43,10 @@ export type Gateway = {
   reopenAudit(): Promise<void>
   /** Takes another configuration for all requests from now on; connections stay. */
   reload(config: Config): Promise<void>
+  /** What session tickets are encrypted by from now on (base64); sessions of before are not resumed. */
+  setTicketSecret(secret: string): void
+  /** What this process measured. */
+  metrics(): Promise<MetricsJson>
   /** Says on `/readyz` that the last reload was not taken; null: it was. */
   reportReload(problem: string | null): void
   /** Unready at once, accepts for `drain_delay`, finishes what is in flight up to `drain`, then flushes the audit log. */
@@ -48,7 +55,7 @@ export type Gateway = {
 
 /** Starts everything; resolves when requests are accepted. Rejects with a message for the operator. */
 export async function startGateway(config: Config, options: GatewayOptions): Promise<Gateway> {
-  const adapters = await openAdapters(config, options)
+  const adapters = await openAdapters(config, options, () => readings())
   let running = await assemble(config, adapters)
   let phase: Health['phase'] = 'starting'
   let reloadProblem: string | null = null
@@ -59,8 +66,25 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       isOverloaded: adapters.loop.isOverloaded(),
       parts: [...running.issuerKeys.degraded(), adapters.replay.degraded(), adapters.audit.degraded(), reloadProblem],
     })
-  const admin = await openAdmin({ ...config.admin, jwks: () => running.jwks, readiness, metrics: null })
-  const edges = await Promise.all(config.listeners.map((_, index) => openListener(index, () => running)))
+  let edges: readonly Edge[] = []
+  const readings = (): Readings => {
+    const counts = edges.map((edge) => edge.counts())
+    const sum = (of: (one: EdgeCounts) => number): number => counts.reduce((total, one) => total + of(one), 0)
+    return {
+      version: options.version,
+      policyVersion: running.config.policyVersion,
+      inFlight: running.requests.size,
+      connections: sum(({ open }) => open),
+      handshakes: { full: sum(({ full }) => full), resumed: sum(({ resumed }) => resumed) },
+      degraded: readiness().degraded.length,
+      audit: adapters.audit.counters(),
+      caches: { tokens: running.caches.tokens.readings(), proof_keys: running.caches.proof_keys.readings() },
+    }
+  }
+  const { metrics } = adapters
+  const ownMetrics = async (): Promise<string> => sumMetrics([await metrics.asJson()])
+  const admin = await openAdmin({ ...config.admin, jwks: () => running.jwks, readiness, metrics: options.metrics ?? ownMetrics })
+  edges = await Promise.all(config.listeners.map((_, index) => openListener(index, options.ticketSecret, () => running)))
   phase = 'serving'
 
   let reloads: Promise<void> = Promise.resolve()
@@ -95,6 +119,10 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       reloads = turn.catch(() => undefined)
       return turn
     },
+    setTicketSecret: (secret) => {
+      for (const edge of edges) edge.setTicketSecret(secret)
+    },
+    metrics: metrics.asJson,
     reportReload: (problem) => {
       reloadProblem = problem
     },
@@ -127,7 +155,7 @@ const GOING_AWAY = 1001
 /** No proof lives longer (seconds): with a nonce its `iat` may be an hour off. */
 const LONGEST_PROOF = 2 * 3600
 
-async function openAdapters(config: Config, options: GatewayOptions): Promise<Adapters> {
+async function openAdapters(config: Config, options: GatewayOptions, read: () => Readings): Promise<Adapters> {
   const { log, worker } = options
   // The audit file is the only witness of what ran here before.
   const written = lastWrite(config.audit.file, worker)
@@ -152,6 +180,8 @@ async function openAdapters(config: Config, options: GatewayOptions): Promise<Ad
     loop: watchEventLoop(),
     windows: [],
     tunnels: new Set(),
+    metrics: createMetrics(read),
+    cacheCounts: { tokens: newCounts(), proof_keys: newCounts() },
   }
 }
 
@@ -162,7 +192,7 @@ async function close({ replay, rates, audit, loop }: Adapters, running: Running,
   await admin.close()
 }
 
-function openListener(index: number, running: () => Running): Promise<Edge> {
+function openListener(index: number, ticketSecret: string, running: () => Running): Promise<Edge> {
   const { config } = running()
   const listener = config.listeners[index]
   if (listener === undefined) throw new RangeError(`there is no listener ${index}`)
@@ -174,6 +204,7 @@ function openListener(index: number, running: () => Running): Promise<Edge> {
   }
   return openEdge({
     listener,
+    ticketSecret,
     limits: shareOf(config.limits, config.workers),
     handle: (exchange) => {
       const [enforcement, { requests }] = current()

@@ -1,5 +1,6 @@
-#!/usr/bin/env node
-// The process: its arguments, environment, streams and exit code.
+#!/usr/bin/env -S node --max-semi-space-size=8
+// The process: its arguments, environment, streams and exit code. Young objects get 8 MB (node's default is up to 32): a third less
+// memory at full load for some per cent more CPU (docs/decisions.md).
 
 import { createInterface } from 'node:readline/promises'
 import type { Io, Terminal } from './cli/command.js'

@@ -2,10 +2,9 @@
 // request. Made anew by each reload; what outlives it comes from gateway.ts. Nothing here decides anything.
 
 import type { IncomingMessage } from 'node:http'
-import { LRUCache } from 'lru-cache'
 import type { AuditFacts } from './audit/event.js'
 import type { OpenAuditLog } from './audit/log.js'
-import { recordAfter, recordBefore } from './audit/record.js'
+import { isRecorded, recordAfter, recordBefore } from './audit/record.js'
 import type { Config, Limits } from './config/config.js'
 import { type DecidePorts, decide } from './decide.js'
 import { type BodyBudget, createBodyHolder } from './edge/body.js'
@@ -15,6 +14,8 @@ import type { EventLoopWatch } from './edge/overload.js'
 import { createIssuerKeys, type FetchSet, type IssuerKeys } from './keys/issuers.js'
 import { loadSigningKeys } from './keys/signing.js'
 import type { RateLimiter } from './limits/rate.js'
+import { type CacheCounts, type CountedCache, createCache } from './metrics/caches.js'
+import type { Metrics } from './metrics/registry.js'
 import type { ReplayStore } from './replay/store.js'
 import { createForwarder } from './upstream/forward.js'
 import { readHandshake } from './upstream/handshake.js'
@@ -23,7 +24,7 @@ import type { Tunnel } from './upstream/tunnel.js'
 import { createTunnels } from './upstream/websocket.js'
 import { makeNonce, readNonceTime } from './verify/nonces.js'
 import { removedNames } from './verify/reserved-headers.js'
-import type { Seconds } from './verify/scalars.js'
+import type { Bytes, Seconds } from './verify/scalars.js'
 import type { ProofHeader, VerifiedToken } from './verify/types.js'
 import { type Denial, deny } from './verify/verdict.js'
 
@@ -34,13 +35,19 @@ export const clock = (): Seconds => Date.now() / 1000
 export const largestSkew = ({ routes }: Config): Seconds => Math.max(...routes.map(({ policy }) => policy.clock_skew))
 
 export type GatewayOptions = {
+  /** Of the program, for `/metrics`. */
+  readonly version: string
   /** 0 for the first or only process; each writes an audit file of its own. */
   readonly worker: number
   /** Nonce secret of this start, for a configuration that names none; shared by all workers. */
   readonly nonceSecret: string
+  /** What session tickets are encrypted by at the start; shared by all workers, base64. */
+  readonly ticketSecret: string
   readonly log: (message: string) => void
   /** How issuer keys are got; left out: by this process. */
   readonly fetchSet?: FetchSet
+  /** What `/metrics` answers; left out: what this process measured. */
+  readonly metrics?: () => Promise<string>
 }
 
 /** What outlives a configuration. */
@@ -55,6 +62,8 @@ export type Adapters = {
   readonly windows: Window[]
   /** WebSockets that are open: no server of Node's looks after them any more. */
   readonly tunnels: Set<Tunnel>
+  readonly metrics: Metrics
+  readonly cacheCounts: Readonly<Record<'tokens' | 'proof_keys', CacheCounts>>
 }
 
 /**
@@ -85,6 +94,7 @@ export type Running = {
   readonly jwks: object
   /** One for each listener. */
   readonly enforcements: readonly Enforcement[]
+  readonly caches: Caches
   /** Requests that started with this configuration and are not over. */
   readonly requests: Set<Promise<void>>
 }
@@ -112,8 +122,10 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
     policyVersion: config.policyVersion,
     now: clock(),
   })
+  const caches = createCaches(adapters.cacheCounts)
   const ports: DecidePorts = {
-    ...caches(),
+    tokens: caches.tokens,
+    proofHeaders: caches.proof_keys,
     clock,
     limits: config.limits,
     keysFor: issuerKeys.keysFor,
@@ -146,11 +158,14 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
         }
         return forwarder.forward(granted, { request, response, own, sendContinue: () => exchange.sendContinue() })
       },
-      audit: ({ head, inbound, ...account }) => recordAfter(audit, facts({ arrived: inbound ?? head, ...account })),
+      audit: ({ head, inbound, ...account }) => {
+        adapters.metrics.decided(account.match, account.verdict)
+        if (isRecorded(account.verdict)) recordAfter(audit, facts({ arrived: inbound ?? head, ...account }))
+      },
       fault: (error) => options.log(`gateway fault: ${error instanceof Error ? error.stack : String(error)}`),
     }),
   )
-  return { config, issuerKeys, pools, jwks: keys.jwks, enforcements, requests: new Set() }
+  return { config, issuerKeys, pools, jwks: keys.jwks, enforcements, caches, requests: new Set() }
 }
 
 /** Limits are the gateway's; each worker has its share. */
@@ -181,18 +196,14 @@ async function openTunnel<T>(list: Set<Tunnel>, open: (opened: (tunnel: Tunnel) 
   return result
 }
 
-/** Bounded in entries and in bytes; what they hold and why that is safe is said where they are filled (verify/). */
-const caches = (): Pick<DecidePorts, 'tokens' | 'proofHeaders'> => ({
-  tokens: new LRUCache<string, VerifiedToken>({
-    max: 10_000,
-    maxSize: 32 * 1024 ** 2,
-    sizeCalculation: (_, token) => token.length * 4,
-  }),
-  proofHeaders: new LRUCache<string, ProofHeader>({
-    max: 10_000,
-    maxSize: 32 * 1024 ** 2,
-    sizeCalculation: (_, text) => text.length + 2048,
-  }),
+type Caches = { readonly tokens: CountedCache<VerifiedToken>; readonly proof_keys: CountedCache<ProofHeader> }
+
+const MOST_ENTRIES = 10_000
+const MOST_BYTES: Bytes = 32 * 1024 ** 2
+
+const createCaches = (counts: Adapters['cacheCounts']): Caches => ({
+  tokens: createCache({ entries: MOST_ENTRIES, bytes: MOST_BYTES, size: (_, token) => token.length * 4 }, counts.tokens),
+  proof_keys: createCache({ entries: MOST_ENTRIES, bytes: MOST_BYTES, size: (_, text) => text.length + 2048 }, counts.proof_keys),
 })
 
 /** A nonce carries its second, so one a second is all there is to make. */

@@ -17,7 +17,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     npm: ['jose', 'undici', 'node:crypto', 'node:dns', 'node:net', 'node:fs', 'node:timers/promises'],
   },
   config: { src: ['verify'], npm: ['yaml', 'zod', 'node:fs', 'node:path', 'node:os', 'node:crypto', 'node:tls', 'node:util'] },
-  audit: { src: ['verify'], npm: ['pino', 'node:fs', 'node:path', 'node:util', 'node:timers/promises'] },
+  audit: { src: ['verify'], npm: ['node:fs', 'node:path', 'node:util', 'node:timers/promises'] },
   upstream: {
     src: ['verify', 'keys/signing', 'config/config', 'audit/types'],
     npm: ['undici', 'node:crypto', 'node:http', 'node:stream', 'node:tls', 'node:net'],
@@ -27,6 +27,11 @@ const RULES: Readonly<Record<string, Rule>> = {
     npm: ['fastify', 'node:crypto', 'node:http', 'node:https', 'node:tls', 'node:net', 'node:stream'],
   },
   admin: { src: [], npm: ['fastify'] },
+  metrics: { src: ['verify'], npm: ['prom-client', 'lru-cache'] },
+  cluster: {
+    src: ['verify', 'cli/command', 'config', 'keys', 'metrics', 'running', 'gateway'],
+    npm: ['pino', 'node:cluster', 'node:crypto'],
+  },
   client: { src: [], npm: ['fastify', '@fastify/http-proxy', 'jose', 'undici', 'yaml', 'zod', 'node:*'] },
   // A second opinion shares nothing with the verifier but the list of header names.
   probe: { src: ['client', 'cli/x509', 'verify/reserved-headers'], npm: ['jose', 'undici', 'node:*'] },
@@ -36,14 +41,14 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   decide: { src: ['verify', 'replay/store'], npm: ['node:crypto'] },
   running: {
-    src: ['verify', 'replay/store', 'limits/rate', 'keys', 'config/config', 'audit', 'upstream', 'edge', 'decide'],
-    npm: ['lru-cache', 'node:http'],
+    src: ['verify', 'replay/store', 'limits/rate', 'keys', 'config/config', 'audit', 'upstream', 'edge', 'decide', 'metrics'],
+    npm: ['node:http'],
   },
   gateway: {
-    src: ['verify', 'replay', 'limits', 'config/config', 'audit', 'edge', 'admin', 'running'],
+    src: ['verify', 'replay', 'limits', 'config/config', 'audit', 'edge', 'admin', 'metrics', 'running'],
     npm: ['node:crypto', 'node:os', 'node:timers/promises'],
   },
-  serve: { src: ['cli/command', 'config', 'gateway', 'keys/shared'], npm: ['pino', 'node:cluster', 'node:crypto', 'node:path'] },
+  serve: { src: ['cli/command', 'cluster', 'config'], npm: ['node:cluster', 'node:path'] },
   main: { src: ['cli/main', 'cli/command', 'serve'], npm: ['node:readline/promises'] },
 }
 

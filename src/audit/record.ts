@@ -18,6 +18,9 @@ export function linesFor(verdict: Grant | Refused): Lines {
   return audit === 'all' || verdict.evidence.reported.length > 0 ? 'decision' : 'none'
 }
 
+/** Does a request leave a line when it is over? */
+export const isRecorded = (verdict: Grant | Refused): boolean => linesFor(verdict) !== 'none'
+
 /** Writes the decision of a durable request and waits until it is on disk; false: it must not be forwarded. */
 export const recordBefore = (log: AuditLog, facts: AuditFacts): Promise<boolean> => log.writeDurable(decisionEvent(facts))
 

@@ -2,7 +2,6 @@
 // a line, not a gateway that does not start. What files hold is never shown.
 
 import { createPrivateKey, createPublicKey, type JsonWebKey, type KeyObject, X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { isWorthImporting, publicMembers } from '../verify/hashes.js'
 import { isJsonObject, readJsonObject } from '../verify/json.js'
@@ -16,9 +15,9 @@ import { codeOf, type Located, type Place, under } from './source.js'
 export const absolute = ({ value, place }: Located<string>): string => resolve(dirname(place.source.file), value)
 
 /** The text of a file; null when it can't be read, and that was reported. */
-export function readText(file: Located<string>, { findings }: Loading): string | null {
+export function readText(file: Located<string>, { findings, disk }: Loading): string | null {
   try {
-    return readFileSync(absolute(file), 'utf8')
+    return disk.read(absolute(file))
   } catch (error) {
     findings.problem(
       file.place,

@@ -1,6 +1,5 @@
 // `include: [routes.d/*.yaml]`: which files are meant? A `*` stands for any characters of a file's name, never for a folder.
 
-import { readdirSync } from 'node:fs'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { interpolate } from './interpolate.js'
 import type { Loading } from './loading.js'
@@ -12,16 +11,16 @@ export function readIncludes(patterns: readonly Located<string>[], loading: Load
   for (const pattern of patterns) {
     for (const file of filesOf(pattern, loading)) {
       if (sources.has(resolve(file))) continue
-      const source = readSource(file)
+      const source = readSource(file, loading.disk)
       if (typeof source === 'string') loading.findings.problem(pattern.place, `${file} ${source}`)
       else sources.set(resolve(file), source)
     }
   }
-  for (const source of sources.values()) interpolate(source, loading.env, loading.findings)
+  for (const source of sources.values()) interpolate(source, loading)
   return [...sources.values()]
 }
 
-function filesOf({ value, place }: Located<string>, { findings }: Loading): readonly string[] {
+function filesOf({ value, place }: Located<string>, { findings, disk }: Loading): readonly string[] {
   const path = isAbsolute(value) ? value : join(dirname(place.source.file), value)
   const [folder, name] = [dirname(path), basename(path)]
   if (folder.includes('*')) {
@@ -30,9 +29,9 @@ function filesOf({ value, place }: Located<string>, { findings }: Loading): read
   }
   if (!name.includes('*')) return [path]
   try {
-    const files = readdirSync(folder).filter((file) => isNamed(file, name))
+    const files = disk.list(folder).filter((file) => isNamed(file, name))
     if (files.length === 0) findings.warning(place, 'no file fits: its routes would be missing')
-    return files.sort().map((file) => join(folder, file))
+    return files.toSorted().map((file) => join(folder, file))
   } catch (error) {
     findings.problem(place, `${folder} cannot be read (${codeOf(error)}): make the folder, or leave the pattern out`)
     return []

@@ -1,10 +1,10 @@
 // Puts `${NAME}` (environment) and `${file:PATH}` (a mounted secret) into scalars, after YAML was parsed: so a secret can't change
 // the structure of the file, and what it holds is not looked at again. `$${` is a literal `${`.
 
-import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { isMap, isScalar, isSeq } from 'yaml'
-import type { Findings } from './problems.js'
+import type { Disk } from './disk.js'
+import type { Loading } from './loading.js'
 import { codeOf, type Place, type Source, under } from './source.js'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -14,14 +14,14 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
 const FILE = 'file:'
 
 /** Replaces in place; what is missing is a problem with its line. Keys are left as they are. */
-export function interpolate(source: Source, env: Environment, findings: Findings): void {
+export function interpolate(source: Source, { env, disk, findings }: Loading): void {
   const walk = (node: unknown, place: Place): void => {
     if (isMap(node)) for (const { key, value } of node.items) walk(value, under(place, isScalar(key) ? String(key.value) : '?'))
     else if (isSeq(node)) for (const [i, item] of node.items.entries()) walk(item, under(place, i))
     else if (isScalar(node) && typeof node.value === 'string' && node.value.includes('${')) {
       node.value = node.value.replace(REFERENCE, (whole, name: string | undefined, end: string) => {
         if (name === undefined) return '${'
-        const found = end === '' ? problem(NO_NAME) : lookUp(name, source, env)
+        const found = end === '' ? problem(NO_NAME) : lookUp(name, source, { env, disk })
         if (typeof found === 'string') return found
         findings.unreadable(place, found.problem)
         return whole
@@ -36,16 +36,16 @@ const problem = (text: string): Missing => ({ problem: text })
 // biome-ignore lint/suspicious/noTemplateCurlyInString: the notation itself
 const NO_NAME = 'expected ${NAME} or ${file:PATH}; write $${ for a literal ${'
 
-function lookUp(name: string, source: Source, env: Environment): string | Missing {
-  if (name.startsWith(FILE)) return readSecret(resolve(dirname(source.file), name.slice(FILE.length)), name)
+function lookUp(name: string, source: Source, { env, disk }: Pick<Loading, 'env' | 'disk'>): string | Missing {
+  if (name.startsWith(FILE)) return readSecret(resolve(dirname(source.file), name.slice(FILE.length)), name, disk)
   if (!NAME.test(name)) return problem(NO_NAME)
   const value = Object.hasOwn(env, name) ? env[name] : undefined
   return value ?? problem(`the environment has no ${name}: set it`)
 }
 
-function readSecret(path: string, name: string): string | Missing {
+function readSecret(path: string, name: string, disk: Disk): string | Missing {
   try {
-    return readFileSync(path, 'utf8').replace(/\r?\n$/, '')
+    return disk.read(path).replace(/\r?\n$/, '')
   } catch (error) {
     return problem(`\${${name}} cannot be read (${codeOf(error)}): mount the secret there, readable for the gateway`)
   }

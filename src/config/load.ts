@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { Config } from './config.js'
+import { disk as systemDisk } from './disk.js'
 import { deepFreeze } from './freeze.js'
 import { readIncludes } from './include.js'
 import { type Environment, interpolate } from './interpolate.js'
@@ -33,10 +34,10 @@ export type Loaded = {
  * Loads a file and all it names. Never throws for what is in them. With `running`, what the file changes must be what a reload
  * can change.
  */
-export function loadConfig(file: string, env: Environment, running: Config | null = null): Loaded {
+export function loadConfig(file: string, env: Environment, running: Config | null = null, disk = systemDisk): Loaded {
   const findings = createFindings(file)
-  const loading: Loading = { findings, env, running }
-  const source = readSource(file)
+  const loading: Loading = { findings, env, running, disk }
+  const source = readSource(file, disk)
   if (typeof source === 'string') findings.problemAt(file, source)
   const config = typeof source === 'string' ? null : load(source, loading)
   const problems = findings.problems()
@@ -44,7 +45,7 @@ export function loadConfig(file: string, env: Environment, running: Config | nul
 }
 
 function load(source: Source, loading: Loading): Config | null {
-  interpolate(source, loading.env, loading.findings)
+  interpolate(source, loading)
   const raw = readRaw(source, loading)
   if (raw === null) return null
   const own = readSections(source, raw, loading)

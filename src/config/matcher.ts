@@ -32,10 +32,12 @@ export function createMatcher(routes: readonly Route[]): Matcher {
   const exact = new Map<string, Node>()
   const folded = new Map<string, Node>()
   const shapes = new Map<Route, string>()
+  let deepest = 0
   for (const route of routes) {
     const pattern = readPattern(route.path)
     if (typeof pattern === 'string') throw new Error(`the route ${route.path} ${pattern}`)
     shapes.set(route, pattern.shape)
+    deepest = Math.max(deepest, pattern.segments.length)
     for (const origin of route.origins) {
       add(rootOf(exact, origin), { route, pattern }, same)
       add(rootOf(folded, origin), { route, pattern }, foldSegment)
@@ -53,9 +55,11 @@ export function createMatcher(routes: readonly Route[]): Matcher {
     },
     matchesInOtherCase: (origin, path, route) => {
       const root = folded.get(origin)
-      const segments = segmentsOf(path).map(foldSegment)
-      const leaf = root === undefined ? null : find(root, segments, 0)
-      if (root === undefined || leaf === null) return false
+      if (root === undefined) return false
+      // No deeper than routes are: to fold what no literal is compared with would be the client's to make long.
+      const segments = segmentsOf(path).map((segment, depth) => (depth < deepest ? foldSegment(segment) : segment))
+      const leaf = find(root, segments, 0)
+      if (leaf === null) return false
       const shape = shapes.get(route)
       return [...leaf.shapes].some((other) => other !== shape) || isAnothersPlace(root, segments, leaf)
     },

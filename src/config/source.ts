@@ -1,7 +1,7 @@
 // Where in which file does a setting stand? A YAML file with its positions, and the places problems are reported at.
 
-import { readFileSync } from 'node:fs'
 import { isMap, isNode, isScalar, parseDocument } from 'yaml'
+import type { Disk } from './disk.js'
 
 export type Source = {
   /** As it was named: shown in problems, and what relative paths inside start from. */
@@ -23,9 +23,9 @@ export const under = ({ source, path }: Place, ...inner: readonly PropertyKey[])
 export const keyOf = (place: Place, key: string): Place => ({ ...under(place, key), isKey: true })
 
 /** Reads and parses a YAML file; a sentence when it can't be read. Syntax errors are left in `document.errors`. */
-export function readSource(file: string): Source | string {
+export function readSource(file: string, disk: Disk): Source | string {
   try {
-    const text = readFileSync(file, 'utf8')
+    const text = disk.read(file)
     return { file, text, document: parseDocument(text, { prettyErrors: false, logLevel: 'error' }) }
   } catch (error) {
     return `cannot be read (${codeOf(error)}): give the path of a readable YAML file`

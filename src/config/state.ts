@@ -89,7 +89,8 @@ export function resolveAssertion(
 
 /** Processes that share one memory would each take a proof once. */
 export function resolveWorkers(workers: Single['workers'], store: 'memory' | 'redis', at: Loading & { place: Place }): number {
-  if (workers === 'auto') return store === 'memory' ? 1 : availableCores()
+  // A container may be given more cores while it runs; a file that says `auto` is not changed by that.
+  if (workers === 'auto') return store === 'memory' ? 1 : (at.running?.workers ?? availableCores())
   if (workers > 1 && store === 'memory')
     at.findings.problem(at.place, 'with `replay: { store: memory }` there is one process only: say 1 or auto, or use redis')
   return workers

@@ -32,8 +32,11 @@ export type Line = {
   isBroken: boolean
 }
 
+/** Connections that are open, and the handshakes of all there ever were. */
+export type EdgeCounts = { readonly open: number; readonly full: number; readonly resumed: number }
+
 export type Connections = {
-  /** Counts a connection from accept on; closed at once where its address has too many. */
+  /** Counts a connection from accept on; closed at once where its address has too many, or where there are too many. */
   accept(socket: Socket): void
   /** The handshake is complete. */
   open(socket: TLSSocket, mode: CertificateMode): void
@@ -45,6 +48,7 @@ export type Connections = {
   /** Drops the handshakes under way: they are judged by what was configured when they began. */
   dropHandshakes(): void
   lines(): Iterable<Line>
+  counts(): EdgeCounts
   /** Destroys every connection. */
   destroyAll(): void
 }
@@ -56,12 +60,14 @@ const PIPELINED = 16
 const LINGER_MS = 2000
 
 /** `limits` is asked at each accept, because a reload may change it. */
-export function createConnections(limits: () => Pick<Limits, 'connections_per_address'>): Connections {
+export function createConnections(limits: () => Pick<Limits, 'connections' | 'connections_per_address'>): Connections {
   const perAddress = new Map<string, number>()
   /** Every socket as accepted, by its far end, until it closes; of those in `handshaking`, the handshake is not complete. */
   const accepted = new Set<Socket>()
   const handshaking = new Map<string, Socket>()
   const lines = new Map<Socket, Line>()
+  let full = 0
+  let resumed = 0
 
   const count = (address: string, change: 1 | -1): number => {
     const now = (perAddress.get(address) ?? 0) + change
@@ -99,10 +105,14 @@ export function createConnections(limits: () => Pick<Limits, 'connections_per_ad
         if (handshaking.get(farEnd) === socket) handshaking.delete(farEnd)
         count(address, -1)
       })
-      if (count(address, 1) > limits().connections_per_address) socket.destroy()
+      const { connections, connections_per_address } = limits()
+      // Not Node's `maxConnections`: in a cluster, workers that are all full hand a connection round between them without end.
+      if (count(address, 1) > connections_per_address || accepted.size > connections) socket.destroy()
     },
     open(socket, mode) {
       handshaking.delete(farEndOf(socket))
+      if (socket.isSessionReused()) resumed += 1
+      else full += 1
       const servername = typeof socket.servername === 'string' ? socket.servername.toLowerCase() : null
       const connection = { peer: readPeer(socket, mode), servername }
       lines.set(socket, { connection, socket, turns: [], last: null, isClosing: false, isBroken: false })
@@ -123,6 +133,7 @@ export function createConnections(limits: () => Pick<Limits, 'connections_per_ad
       for (const socket of handshaking.values()) socket.destroy()
     },
     lines: () => lines.values(),
+    counts: () => ({ open: accepted.size, full, resumed }),
     destroyAll() {
       for (const socket of accepted) socket.destroy()
     },

@@ -8,12 +8,13 @@ import Fastify from 'fastify'
 import type { Limits, Listener } from '../config/config.js'
 import type { Seconds } from '../verify/scalars.js'
 import { answerBroken, type BrokenRequest } from './broken.js'
-import { type Connection, type Connections, createConnections, type Line } from './connections.js'
+import { type Connection, type Connections, createConnections, type EdgeCounts, type Line } from './connections.js'
+import { ticketKeysOf } from './tickets.js'
 import { asksForCertificate, secureContextOf, tlsOptionsOf } from './tls.js'
 import { answerOn } from './upgrade.js'
 
 export type { BrokenRequest } from './broken.js'
-export type { Connection } from './connections.js'
+export type { Connection, EdgeCounts } from './connections.js'
 
 /** One request and the answer to it. */
 export type EdgeExchange = {
@@ -36,6 +37,8 @@ export type EdgeOptions = {
   readonly listener: Listener
   /** This process's share. */
   readonly limits: Limits
+  /** Shared by all processes that serve this listener (tickets.ts); base64. */
+  readonly ticketSecret: string
   /** Serves one request. Must not throw. */
   readonly handle: (exchange: EdgeExchange) => void
   /** The whole HTTP/1.1 answer to bytes that are no request. */
@@ -46,8 +49,11 @@ export type Edge = {
   readonly address: AddressInfo
   /** New keys, certificates, CAs, CRLs for all handshakes from now on; connections stay. Throws, and changes nothing, for bad ones. */
   setTls(listener: Listener): void
+  /** Encrypts session tickets by another secret; those of before are good no longer. */
+  setTicketSecret(secret: string): void
   /** New limits; those of a handshake and of headers on connections that are there already stay. */
   setLimits(limits: Limits): void
+  counts(): EdgeCounts
   /** Closes connections that presented a certificate after their current answer, and drops handshakes under way. */
   closeCertified(): void
   /** Takes no new connection, closes idle ones, and the others after their current answer. */
@@ -62,13 +68,14 @@ const CHECK_MS = 500
 /** Opens a listener. Rejects with the reason when its address can't be had. */
 export async function openEdge(options: EdgeOptions): Promise<Edge> {
   const { handle, refuse } = options
-  let { listener, limits } = options
+  let { listener, limits, ticketSecret } = options
   const connections = createConnections(() => limits)
   const take = takerOf(connections, handle)
 
   const app = Fastify({
     serverFactory: (route) => {
-      const server = createServer({ ...tlsOptionsOf(listener, limits), ...httpOptionsOf(limits) }, route)
+      const ticketKeys = ticketKeysOf(ticketSecret, listener)
+      const server = createServer({ ...tlsOptionsOf(listener, limits), ticketKeys, ...httpOptionsOf(limits) }, route)
       // Node keeps these two from `request`; we judge Expect ourselves.
       return server.on('checkContinue', route).on('checkExpectation', route)
     },
@@ -117,17 +124,22 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   return {
     address,
     setTls(next) {
-      server.setSecureContext(secureContextOf(next))
+      server.setSecureContext({ ...secureContextOf(next), ticketKeys: ticketKeysOf(ticketSecret, next) })
       const isJudgedAnew = next.client_certificates !== listener.client_certificates
       listener = next
       // Node reads it for each new connection.
       Object.assign(server, { requestCert: asksForCertificate(next) })
       if (isJudgedAnew) closeCertified()
     },
+    setTicketSecret(next) {
+      ticketSecret = next
+      server.setTicketKeys(ticketKeysOf(next, listener))
+    },
     setLimits(next) {
       limits = next
       applyLimits(server, next)
     },
+    counts: connections.counts,
     closeCertified,
     stopAccepting: () => void stopAccepting(),
     async close(deadline) {
@@ -149,8 +161,7 @@ const httpOptionsOf = ({ header_bytes }: Limits) => ({
   connectionsCheckingInterval: CHECK_MS,
 })
 
-function applyLimits(server: Server, { connections, headers, idle, header_bytes }: Limits): void {
-  server.maxConnections = connections
+function applyLimits(server: Server, { headers, idle, header_bytes }: Limits): void {
   server.headersTimeout = headers * 1000
   server.keepAliveTimeout = idle * 1000
   // Node reads it for each new connection.

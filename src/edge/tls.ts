@@ -37,8 +37,8 @@ export function secureContextOf(listener: Listener): SecureContextOptions {
     ciphers: CIPHERS,
     honorCipherOrder: true,
     ecdhCurve: 'X25519:P-256:P-384',
-    // A resumed session brings back the old verdict: no tickets where a verdict counts. A session cache exists only where
-    // someone listens for `newSession`, and no one does.
+    // A resumed session brings back the old verdict: no tickets where a verdict counts. TLS 1.3 then still hands out names of
+    // sessions in a cache, and a cache exists only where someone listens for `newSession`: no one does.
     secureOptions:
       constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION | (judged ? constants.SSL_OP_NO_TICKET : 0),
     sessionIdContext: sessionContextOf(listener),

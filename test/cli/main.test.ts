@@ -1,5 +1,6 @@
 // `holdfast`: command, standard output, standard error, exit code.
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { runCli } from '../../src/cli/main.js'
@@ -69,4 +70,13 @@ t.test('as a process', async (t) => {
     })
   t.match(await start('--version'), { code: 0, out: /^\d+\.\d+\.\d+\n$/, err: '' })
   t.match(await start('nonsense'), { code: 2, out: '', err: /try: holdfast --help\n$/ })
+})
+
+t.test('wherever the gateway is started, node gets the same flags', async (t) => {
+  const root = join(import.meta.dirname, '..', '..', '..')
+  const read = (name: string) => readFileSync(join(root, name), 'utf8')
+  const flags = /^#!\/usr\/bin\/env -S node (.+)$/m.exec(read('src/main.ts'))?.[1] ?? ''
+  t.match(flags, /^--\S/)
+  t.match(read('package.json'), `node ${flags} dist/src/main.js serve`)
+  t.match(read('Dockerfile'), `ENTRYPOINT ["node", "${flags}", `)
 })

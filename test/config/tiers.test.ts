@@ -1,6 +1,7 @@
 // The five tiers are those of contract §3, cell by cell.
 
 import t from 'tap'
+import { disk } from '../../src/config/disk.js'
 import { createFindings } from '../../src/config/problems.js'
 import { BUILT_IN_TIERS, READ_WITHOUT_TOKEN, resolveTiers } from '../../src/config/tiers.js'
 import { TIER_SETTINGS } from '../../src/verify/policy.js'
@@ -28,7 +29,7 @@ report_only_until    | -                  | off       | off       | off       | 
 const NAMES = ['public', 'low_user', 'sensitive_read', 'sensitive_write', 'high_value']
 
 const problems = createFindings('routes.yaml')
-const tiers = resolveTiers(new Map(), { findings: problems, env: {}, running: null })
+const tiers = resolveTiers(new Map(), { findings: problems, env: {}, running: null, disk })
 
 function written(value: unknown): string {
   if (value === null) return 'off'

@@ -1,87 +1,19 @@
 // `holdfast serve` as it is run: real processes, one Redis, signals (contract §1, §9).
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { json, startKeyServer } from '../keys/key-server.js'
-import { makeCertificates } from '../support/certificates.js'
 import { issuerKey, makeDraft, printDraft } from '../support/draft.js'
+import { type Fleet, HOST, makePlace, type Place, serve } from '../support/fleet.js'
 import { exchange } from '../support/http.js'
-import { freePort, type RunningRedis, startRedis } from '../support/redis.js'
 
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'main.js')
-const HOST = 'api.example.com'
-
-type Place = { readonly folder: string; readonly redis: RunningRedis; readonly upstream: Server; readonly ca: string }
-
-async function makePlace(t: Test, answer: (send: () => void) => void = (send) => send()): Promise<Place> {
-  const folder = mkdtempSync(join(tmpdir(), 'holdfast-processes-'))
-  const { files } = await makeCertificates(HOST)
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
-  writeFileSync(join(folder, 'issuer.jwks'), JSON.stringify({ keys: [{ ...issuerKey.jwk, kid: 'issuer-1' }] }))
-  const redis = await startRedis()
-  const upstream = createServer((_, response) => answer(() => response.end('done'))).listen(0, '127.0.0.1')
-  await once(upstream, 'listening')
-  t.teardown(async () => {
-    upstream.closeAllConnections()
-    upstream.close()
-    await redis.stop()
-    rmSync(folder, { recursive: true, force: true })
-  })
-  return { folder, redis, upstream, ca: files['ca.crt'] ?? '' }
-}
-
-const yaml = (
-  { redis, upstream }: Place,
-  { port, admin, workers = 1, keys = 'jwks_file: issuer.jwks' }: { port: number; admin: number; workers?: number; keys?: string },
-): string => `version: 1
-listen: { host: 127.0.0.1, port: ${port}, tls: { key: server.key, cert: server.crt } }
-admin: { port: ${admin} }
-workers: ${workers}
-drain: 5s
-public_origins: [https://${HOST}]
-issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, ${keys} }]
-replay: { store: redis, redis: { url: '${redis.url}' } }
-audit: { file: audit-${port}.jsonl }
-assertion: { issuer: https://gateway.example.com, key: assertion.key }
-upstreams: { u: { url: 'http://127.0.0.1:${(upstream.address() as AddressInfo).port}', audience: u } }
-routes: [{ path: /pay, methods: [GET], tier: sensitive_read, upstream: u }]
-`
-
-type Running = {
-  readonly child: ChildProcess
-  readonly port: number
-  readonly admin: number
-  readonly file: string
-  readonly said: () => string
-}
-
-/** Starts one and waits for the line that says it accepts. */
-async function serve(t: Test, place: Place, workers = 1, issuer: { keys?: string } = {}): Promise<Running> {
-  const port = await freePort()
-  const admin = await freePort()
-  const file = join(place.folder, `routes-${port}.yaml`)
-  writeFileSync(file, yaml(place, { port, admin, workers, ...issuer }))
-  const child = spawn(process.execPath, [MAIN, 'serve', file], { cwd: place.folder, stdio: ['ignore', 'ignore', 'pipe'] })
-  let said = ''
-  child.stderr?.on('data', (chunk) => {
-    said += chunk
-  })
-  t.teardown(() => void child.kill('SIGKILL'))
-  for (let i = 0; i < 200 && !said.includes('accepting requests'); i++) {
-    if (child.exitCode !== null) throw new Error(said)
-    await sleep(50)
-  }
-  return { child, port, admin, file, said: () => said }
-}
 
 const draft = () => makeDraft({ host: HOST, path: '/pay' })
-const send = (place: Place, { port }: Running, bytes: Buffer) => exchange(bytes, { port, servername: HOST, ca: place.ca })
+const send = (place: Place, { port }: Fleet, bytes: Buffer) => exchange(bytes, { port, servername: HOST, ca: place.ca })
 
 t.test('two processes, 200 parallel copies of one proof: exactly one is granted', async (t) => {
   const place = await makePlace(t)
@@ -96,7 +28,7 @@ t.test('two workers: one of them all fetches the keys, and a storm of unknown ki
   const place = await makePlace(t)
   const issuer = await startKeyServer(json({ keys: [{ ...issuerKey.jwk, kid: 'issuer-1' }] }))
   t.teardown(() => issuer.close())
-  const gateway = await serve(t, place, 2, { keys: `jwks_uri: ${issuer.origin}/jwks` })
+  const gateway = await serve(t, place, { workers: 2, keys: `jwks_uri: ${issuer.origin}/jwks` })
   t.equal(issuer.asked.length, 1, 'at the start')
   const unknown = (kid: string) => {
     const one = draft()
@@ -111,7 +43,7 @@ t.test('two workers: one of them all fetches the keys, and a storm of unknown ki
 
 t.test('two workers: one line when both accept, a file each, and one that dies is replaced', async (t) => {
   const place = await makePlace(t)
-  const gateway = await serve(t, place, 2)
+  const gateway = await serve(t, place, { workers: 2 })
   t.match(gateway.said(), /"workers":2/)
   t.match(gateway.said(), /"policy_version":"sha256:[0-9a-f]{64}"/)
   const bytes = printDraft(draft())
@@ -123,16 +55,9 @@ t.test('two workers: one line when both accept, a file each, and one that dies i
   t.match(lines[0], /"worker":0/)
   t.match(lines[1], /"worker":1/)
 
-  const workers = spawn('pgrep', ['-P', String(gateway.child.pid)], { stdio: ['ignore', 'pipe', 'ignore'] })
-  let pids = ''
-  workers.stdout.on('data', (chunk) => {
-    pids += chunk
-  })
-  await once(workers, 'close')
-  process.kill(Number(pids.split('\n')[0]), 'SIGKILL')
-  for (let i = 0; i < 60 && !gateway.said().includes('is replaced'); i++) await sleep(50)
-  t.match(gateway.said(), /a worker ended and is replaced/)
-  await sleep(1500)
+  gateway.killOne()
+  await gateway.until(/a worker ended and is replaced/)
+  await gateway.until(/in place of one that ended/)
   for (let i = 0; i < 6; i++) t.equal((await send(place, gateway, printDraft(draft()))).status, 200)
   gateway.child.kill('SIGTERM')
   const [code] = await once(gateway.child, 'exit')
@@ -160,20 +85,16 @@ t.test('SIGHUP takes a new file, and keeps the old one when it is bad', async (t
   const place = await makePlace(t)
   const gateway = await serve(t, place)
   const text = readFileSync(gateway.file, 'utf8')
-  const until = async (what: RegExp) => {
-    for (let i = 0; i < 60 && !what.test(gateway.said()); i++) await sleep(50)
-    t.match(gateway.said(), what)
-  }
   writeFileSync(gateway.file, text.replace('tier: sensitive_read', 'tier: nonsense'))
   gateway.child.kill('SIGHUP')
-  await until(/routes-\d+\.yaml:\d+:\d+ routes\.0\.tier/)
+  await gateway.until(/routes-\d+\.yaml:\d+:\d+ routes\.0\.tier/)
   t.equal((await send(place, gateway, printDraft(draft()))).status, 200, 'the old one serves on')
   const ready = await fetch(`http://127.0.0.1:${gateway.admin}/readyz`)
   t.equal(ready.status, 200)
   t.match(await ready.json(), { degraded: [/reload/] })
   writeFileSync(gateway.file, text.replace('path: /pay', 'path: /other'))
   gateway.child.kill('SIGHUP')
-  await until(/reloaded/)
+  await gateway.until(/"reloaded"/)
   t.equal((await send(place, gateway, printDraft(draft()))).status, 404)
 })
 
@@ -186,7 +107,7 @@ t.test('SIGHUP opens the audit file anew, after it was renamed', async (t) => {
   renameSync(file, `${file}.1`)
   t.equal((await send(place, gateway, printDraft(draft()))).status, 200)
   gateway.child.kill('SIGHUP')
-  for (let i = 0; i < 60 && !gateway.said().includes('reloaded'); i++) await sleep(50)
+  await gateway.until(/"reloaded"/)
   t.ok(existsSync(file))
   t.equal((await send(place, gateway, printDraft(draft()))).status, 200)
   await sleep(200)

@@ -1,10 +1,9 @@
 // Does one fetch serve everyone? The sharing alone, with a clock; what workers make of it is in test/journeys/processes.test.ts.
 import t from 'tap'
-import { answerFetches, askPrimary, type Channel, shareFetches } from '../../src/keys/shared.js'
+import { shareFetches } from '../../src/keys/shared.js'
 import { source } from './key-server.js'
 
 const issuer = source('https://as.example.com', { from: 'discovery' })
-const never = new AbortController().signal
 
 function counted() {
   const time = { now: 1000 }
@@ -56,25 +55,4 @@ t.test('keeps issuers apart, and one issuer at two places too', async (t) => {
   await fetch(source('https://as2.example.com', { from: 'discovery' }))
   await fetch(source('https://as.example.com', { from: 'uri', uri: 'https://as.example.com/jwks' }))
   t.equal(asked.length, 3)
-})
-
-t.test('over a channel: answers, failures and silence', async (t) => {
-  const { answers, fetch } = counted()
-  const listeners: Record<'primary' | 'worker', ((message: unknown) => void)[]> = { primary: [], worker: [] }
-  const end = (own: 'primary' | 'worker', other: 'primary' | 'worker'): Channel => ({
-    send: (message) => {
-      for (const listener of listeners[other]) listener(JSON.parse(JSON.stringify(message)))
-    },
-    onMessage: (listener) => void listeners[own].push(listener),
-  })
-  const ask = askPrimary(end('worker', 'primary'))
-  const stop = new AbortController()
-  const unanswered = ask(issuer, stop.signal)
-  stop.abort()
-  await t.rejects(unanswered, { message: 'the primary process does not answer' })
-
-  answerFetches(end('primary', 'worker'), fetch)
-  t.same(await ask(issuer, never), { set: { keys: [] }, age: 0 })
-  answers.problem = 'it answered 500'
-  await t.rejects(ask(source('https://as3.example.com', { from: 'discovery' }), never), { message: 'it answered 500' })
 })

@@ -1,5 +1,6 @@
 // An edge alone: real TLS on loopback, and in place of the decision whatever a test hands it.
 
+import { randomBytes } from 'node:crypto'
 import type { Limits, Listener } from '../../src/config/config.js'
 import { type BrokenRequest, type Edge, type EdgeExchange, openEdge } from '../../src/edge/server.js'
 import { type Credential, makeCa, makeServer } from './certs.js'
@@ -34,6 +35,7 @@ export type TestEdge = {
 export type EdgeSettings = {
   readonly listener?: Partial<Listener>
   readonly limits?: Partial<Limits>
+  readonly ticketSecret?: string
   /** Answers 200 with the target when left out. */
   readonly handle?: (exchange: EdgeExchange) => void
 }
@@ -46,7 +48,8 @@ export const serverCredential = (): Promise<Credential> => {
   return server
 }
 
-export async function openTestEdge({ listener: changes, limits, handle = echo }: EdgeSettings = {}): Promise<TestEdge> {
+export async function openTestEdge(settings: EdgeSettings = {}): Promise<TestEdge> {
+  const { listener: changes, limits, handle = echo, ticketSecret = randomBytes(32).toString('base64') } = settings
   const { cert, key } = await serverCredential()
   const listener: Listener = {
     host: '127.0.0.1',
@@ -63,6 +66,7 @@ export async function openTestEdge({ listener: changes, limits, handle = echo }:
   const edge = await openEdge({
     listener,
     limits: { ...LIMITS, ...limits },
+    ticketSecret,
     handle: (exchange) => {
       seen.push(exchange)
       handle(exchange)

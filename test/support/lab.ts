@@ -150,7 +150,13 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   const yaml = options.yaml?.(parts) ?? parts
   const logs: string[] = []
   const log = (line: string): void => void logs.push(line)
-  const gateway = await startGateway(load(yaml), { worker: 0, nonceSecret: 'x'.repeat(32), log })
+  const gateway = await startGateway(load(yaml), {
+    version: 'test',
+    worker: 0,
+    nonceSecret: 'x'.repeat(32),
+    ticketSecret: 'x'.repeat(43),
+    log,
+  })
   const portOf = (address: string | undefined): number => Number(address?.split(':').at(-1))
   const port = portOf(gateway.addresses[0])
 

@@ -1,0 +1,42 @@
+// Caches that are bounded in entries and in bytes, least recently used first out, and that count what they do. What may be kept, and
+// why that is safe, is said where it is kept (verify/).
+
+import { LRUCache } from 'lru-cache'
+import type { Bytes } from '../verify/scalars.js'
+import type { Cache } from '../verify/types.js'
+import type { CacheReadings } from './registry.js'
+
+/** Since the start of the process: a cache ends with its configuration, its counts go on. */
+export type CacheCounts = { hits: number; misses: number; evictions: number }
+
+export const newCounts = (): CacheCounts => ({ hits: 0, misses: 0, evictions: 0 })
+
+export type CountedCache<V> = Cache<V> & { readonly readings: () => CacheReadings }
+
+export type CacheBounds<V> = {
+  readonly entries: number
+  readonly bytes: Bytes
+  /** What an entry takes. */
+  readonly size: (value: V, key: string) => Bytes
+}
+
+export function createCache<V extends object>(bounds: CacheBounds<V>, counts: CacheCounts): CountedCache<V> {
+  const kept = new LRUCache<string, V>({
+    max: bounds.entries,
+    maxSize: bounds.bytes,
+    sizeCalculation: bounds.size,
+    dispose: (_value, _key, why) => {
+      if (why === 'evict') counts.evictions += 1
+    },
+  })
+  return {
+    get(key) {
+      const value = kept.get(key)
+      if (value === undefined) counts.misses += 1
+      else counts.hits += 1
+      return value
+    },
+    set: (key, value) => kept.set(key, value),
+    readings: () => ({ ...counts, entries: kept.size, bytes: kept.calculatedSize }),
+  }
+}
