@@ -41,6 +41,8 @@ export type Gateway = {
   config(): Config
   /** Opens the audit file anew, after it was renamed by a log rotation. */
   reopenAudit(): Promise<void>
+  /** To be called when a configuration was read, which stops all else for as long as it takes: those who waited are not refused. */
+  excuseStall(): void
   /** Takes another configuration for all requests from now on; connections stay. */
   reload(config: Config): Promise<void>
   /** What session tickets are encrypted by from now on (base64); sessions of before are not resumed. */
@@ -113,6 +115,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     adminAddress: admin.address,
     config: () => running.config,
     reopenAudit: () => adapters.audit.reopen(),
+    excuseStall: adapters.loop.excuse,
     reload: (next) => {
       // One after another: an earlier, slower one must not win.
       const turn = reloads.then(() => take(next))

@@ -43,6 +43,7 @@ export const logProblems = ({ problems }: Loaded): void => {
 export async function reload(gateway: Gateway, load: () => Loaded): Promise<string | null> {
   await gateway.reopenAudit()
   const loaded = load()
+  gateway.excuseStall()
   logProblems(loaded)
   if (loaded.config === null) return refusalOf(loaded)
   try {

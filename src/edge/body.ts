@@ -33,6 +33,8 @@ export function createBodyHolder(limits: BodyLimits, budget: BodyBudget = { held
       const idle = setTimeout(() => settle(deny('request_timeout', 'body_idle')), limits.body_idle * 1000)
       const total = setTimeout(() => settle(deny('request_timeout', 'body_total')), limits.body_total * 1000)
       let mine = 0
+      let share = 0
+      let turn: NodeJS.Immediate | undefined
       const release = (): void => {
         budget.held -= mine
         mine = 0
@@ -40,6 +42,7 @@ export function createBodyHolder(limits: BodyLimits, budget: BodyBudget = { held
       const settle = (result: Buffer | Denial): void => {
         clearTimeout(idle)
         clearTimeout(total)
+        clearImmediate(turn)
         request.off('data', add).off('end', finish).off('error', breakOff).off('close', breakOff)
         if (!Buffer.isBuffer(result)) release()
         resolve(result)
@@ -51,6 +54,14 @@ export function createBodyHolder(limits: BodyLimits, budget: BodyBudget = { held
         budget.held += chunk.length
         mine += chunk.length
         body.add(chunk)
+        share += chunk.length + CHUNK
+        turn ??= setImmediate(endTurn)
+        if (share >= SHARE) request.pause()
+      }
+      const endTurn = (): void => {
+        turn = undefined
+        share = 0
+        request.resume()
       }
       const finish = (): void => settle(body.bytes())
       const breakOff = (): void => settle(deny('request_malformed', 'the body breaks off'))
@@ -75,6 +86,10 @@ export function createBodyHolder(limits: BodyLimits, budget: BodyBudget = { held
 }
 
 const NOTHING = Buffer.alloc(0)
+
+/** What one body may bring in one turn of the event loop, and what a chunk counts beside its bytes: as in upstream/request-body.ts. */
+const SHARE: Bytes = 64 * 1024
+const CHUNK: Bytes = 128
 
 /** null: chunked, so unknown. Framing was judged before (framing.ts). */
 const declaredLength = ({ headers }: IncomingMessage): Bytes | null =>

@@ -5,7 +5,12 @@
 const LIMIT_MS = 500
 const INTERVAL_MS = 50
 
-export type EventLoopWatch = { isOverloaded(): boolean; close(): void }
+export type EventLoopWatch = {
+  isOverloaded(): boolean
+  /** The time until now was spent on something that will not go on (a reload): requests that waited are late, not too many. */
+  excuse(): void
+  close(): void
+}
 
 /** Watches the event loop of this process. */
 export function watchEventLoop(): EventLoopWatch {
@@ -19,6 +24,11 @@ export function watchEventLoop(): EventLoopWatch {
   return {
     // The second part counts the wait that is still going on: requests are read before the timer has had its turn.
     isOverloaded: () => Math.max(late, performance.now() - expected) > LIMIT_MS,
+    excuse: () => {
+      late = 0
+      expected = performance.now() + INTERVAL_MS
+      timer.refresh()
+    },
     close: () => clearInterval(timer),
   }
 }

@@ -94,8 +94,6 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   await app.ready()
 
   const server = app.server as Server
-  // Node would cut the list silently, and hide a second Authorization behind the cut.
-  server.maxHeadersCount = 0
   applyLimits(server, limits)
   server.on('connection', (socket: Socket) => connections.accept(socket))
   server.prependListener('secureConnection', (socket) => connections.open(socket, listener.client_certificates))
@@ -161,7 +159,10 @@ const httpOptionsOf = ({ header_bytes }: Limits) => ({
   connectionsCheckingInterval: CHECK_MS,
 })
 
-function applyLimits(server: Server, { headers, idle, header_bytes }: Limits): void {
+function applyLimits(server: Server, { headers, header_count, idle, header_bytes }: Limits): void {
+  // Node cuts the list behind so many, silently: the one too many is what a request is refused for. Without a limit a list of
+  // 30,000 empty lines would be put together anew for every few of them.
+  server.maxHeadersCount = header_count + 1
   server.headersTimeout = headers * 1000
   server.keepAliveTimeout = idle * 1000
   // Node reads it for each new connection.

@@ -86,12 +86,31 @@ export function joinSockets(client: Socket, upstream: Duplex, ended: (bytes: Byt
   }
 }
 
+/** What one end may bring in one turn of the event loop before others are heard: as in request-body.ts. */
+const SHARE: Bytes = 64 * 1024
+
 /** `take` passes a chunk on and says whether more may come at once. */
 function pump(from: Duplex, to: Duplex, take: (chunk: Buffer) => boolean): void {
+  let share = 0
+  let turn: NodeJS.Immediate | undefined
+  let waits = false
+  const endTurn = (): void => {
+    turn = undefined
+    share = 0
+    if (!waits) from.resume()
+  }
   from.on('data', (chunk: Buffer) => {
-    if (take(chunk)) return
+    share += chunk.length
+    turn ??= setImmediate(endTurn)
+    const more = take(chunk)
+    if (more && share < SHARE) return
     from.pause()
-    to.once('drain', () => from.resume())
+    if (more || waits) return
+    waits = true
+    to.once('drain', () => {
+      waits = false
+      if (turn === undefined) from.resume()
+    })
   })
   from.resume()
 }
