@@ -1,12 +1,21 @@
-// The servers that are compared: an upstream, a plain TLS proxy, another gateway that verifies DPoP, and ours. Each in a folder of
-// its own, on a loopback port, as one process tree.
+// The servers that are compared: an upstream, plain TLS proxies, other gateways that verify tokens or proofs, and ours. Each in a
+// folder of its own, on a loopback port, as one process tree.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export type Server = { readonly port: number; readonly pid: number; stop(): Promise<void> }
+
+/** A new one each time: a scenario may start what another did before. Others than we must be able to look into it. */
+function folderFor(root: string, name: string): string {
+  const folder = mkdtempSync(join(root, `${name}-`))
+  chmodSync(folder, 0o755)
+  return folder
+}
+
+type Run = { readonly child: ChildProcess; readonly log: string }
 
 export const freePort = (): Promise<number> =>
   new Promise((resolve) => {
@@ -16,11 +25,11 @@ export const freePort = (): Promise<number> =>
     })
   })
 
-async function started(child: ChildProcess, port: number): Promise<Server> {
-  for (let i = 0; i < 200; i++) {
-    if (child.exitCode !== null) throw new Error(`${child.spawnfile} ended with ${child.exitCode}`)
+async function started({ child, log }: Run, port: number): Promise<Server> {
+  for (let i = 0; i < 2000; i++) {
+    if (child.exitCode !== null) throw new Error(`${child.spawnfile} ended with ${child.exitCode}: ${readFileSync(log, 'utf8')}`)
     if (await answers(port)) return { port, pid: child.pid ?? 0, stop: () => stop(child) }
-    await sleep(50)
+    await sleep(5)
   }
   throw new Error(`${child.spawnfile} does not listen on ${port}`)
 }
@@ -34,13 +43,19 @@ const answers = (port: number): Promise<boolean> =>
   })
 
 async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
   const closed = new Promise((resolve) => child.once('close', resolve))
   child.kill('SIGTERM')
   await closed
 }
 
-function run(command: string, args: readonly string[], cwd: string): ChildProcess {
-  return spawn(command, [...args], { cwd, stdio: ['ignore', 'ignore', 'inherit'] })
+/** What it says goes to a file, and is shown when it does not start. */
+function run(command: string, args: readonly string[], cwd: string): Run {
+  const log = join(cwd, 'stderr.log')
+  const descriptor = openSync(log, 'a')
+  const child = spawn(command, [...args], { cwd, stdio: ['ignore', 'ignore', descriptor] })
+  closeSync(descriptor)
+  return { child, log }
 }
 
 const NGINX = (
@@ -53,8 +68,7 @@ ${servers} }`
 
 /** 100 bytes, whatever is asked. */
 export async function startUpstream(root: string): Promise<Server> {
-  const folder = join(root, 'upstream')
-  mkdirSync(folder)
+  const folder = folderFor(root, 'upstream')
   const port = await freePort()
   writeFileSync(
     join(folder, 'nginx.conf'),
@@ -63,16 +77,49 @@ export async function startUpstream(root: string): Promise<Server> {
   return started(run('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf')], folder), port)
 }
 
-/** nginx: TLS and proxying, no checks at all. */
-export async function startNginx(root: string, upstream: number): Promise<Server> {
-  const folder = join(root, 'nginx')
-  mkdirSync(folder)
+/** nginx: TLS and proxying, no checks at all; with `clientCa`, a certificate of that CA is demanded. */
+export async function startNginx(root: string, upstream: number, { clientCa = '' } = {}): Promise<Server> {
+  const folder = folderFor(root, 'nginx')
   const port = await freePort()
+  const mtls = clientCa === '' ? '' : `ssl_client_certificate ${clientCa}; ssl_verify_client on;`
   const server = `upstream u { server 127.0.0.1:${upstream}; keepalive 64; }
-server { listen 127.0.0.1:${port} ssl; ssl_certificate ${root}/server.crt; ssl_certificate_key ${root}/server.key;
+server { listen 127.0.0.1:${port} ssl; ssl_certificate ${root}/server.crt; ssl_certificate_key ${root}/server.key; ssl_protocols TLSv1.2 TLSv1.3; ${mtls}
 location / { proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ""; } }`
   writeFileSync(join(folder, 'nginx.conf'), NGINX(folder, server))
   return started(run('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf')], folder), port)
+}
+
+export const hasNginx = (): boolean => existsSync('/usr/sbin/nginx')
+export const hasHaproxy = (): boolean => existsSync('/usr/sbin/haproxy')
+
+/** haproxy: TLS, and the ES256 signature of a Bearer token on every request; nothing else of the token. */
+export async function startHaproxy(root: string, upstream: number, publicKeyPem: string): Promise<Server> {
+  const folder = folderFor(root, 'haproxy')
+  const port = await freePort()
+  writeFileSync(join(folder, 'issuer.pem'), publicKeyPem)
+  const both = ['server.crt', 'server.key'].map((name) => readFileSync(join(root, name), 'utf8'))
+  writeFileSync(join(folder, 'server.pem'), both.join(''))
+  writeFileSync(
+    join(folder, 'haproxy.cfg'),
+    `global
+  nbthread 1
+defaults
+  mode http
+  timeout client 30s
+  timeout server 30s
+  timeout connect 5s
+  http-reuse always
+frontend edge
+  bind 127.0.0.1:${port} ssl crt ${folder}/server.pem
+  http-request set-var(txn.bearer) http_auth_bearer
+  http-request set-var(txn.alg) var(txn.bearer),jwt_header_query('$.alg')
+  http-request deny deny_status 401 unless { var(txn.alg) -m str ES256 } { var(txn.bearer),jwt_verify(txn.alg,"${folder}/issuer.pem") 1 }
+  default_backend upstream
+backend upstream
+  server u 127.0.0.1:${upstream}
+`,
+  )
+  return started(run('haproxy', ['-db', '-f', join(folder, 'haproxy.cfg')], folder), port)
 }
 
 const APACHE_MODULES = '/usr/lib/apache2/modules'
@@ -80,8 +127,7 @@ export const hasApache = (): boolean => existsSync(`${APACHE_MODULES}/mod_oauth2
 
 /** Apache and mod_oauth2: token and proof verified, `jti` in shared memory. `options` are those of OAuth2TokenVerify besides its type. */
 export async function startApache(root: string, upstream: number, jwk: object, options = ''): Promise<Server> {
-  const folder = join(root, 'apache')
-  mkdirSync(folder)
+  const folder = folderFor(root, 'apache')
   const port = await freePort()
   const modules = ['mpm_event', 'authn_core', 'authz_core', 'authz_user', 'ssl', 'socache_shmcb', 'proxy', 'proxy_http', 'oauth2']
   const json = JSON.stringify(jwk).replaceAll('"', '\\"')
@@ -127,9 +173,32 @@ export async function startRedis(root: string): Promise<Server> {
   )
 }
 
-/** Ours, on the node that runs this; `NODE_FLAGS="--cpu-prof --cpu-prof-dir=/tmp/prof"` profiles it. */
-export async function startHoldfast(root: string, file: string, port: number): Promise<Server> {
-  const main = join(import.meta.dirname, '..', 'src', 'main.js')
-  const flags = process.env.NODE_FLAGS?.split(' ') ?? []
-  return started(run(process.execPath, [...flags, main, 'serve', file], root), port)
+/** Ours, of a build: its folder `dist`, on a node of its own. */
+export async function startHoldfast(
+  root: string,
+  file: string,
+  { port, node = process.execPath, dist = BUILD, flags = [] }: HoldfastOptions,
+): Promise<Server> {
+  const main = join(dist, 'src', 'main.js')
+  return started(run(node, [...shippedFlags(main), ...flags, main, 'serve', file], root), port)
+}
+
+/** What its first line starts node with: `#!/usr/bin/env -S node --flag`. */
+const shippedFlags = (main: string): readonly string[] => readFileSync(main, 'utf8').split('\n', 1)[0]?.split(' ').slice(3) ?? []
+
+export type HoldfastOptions = {
+  readonly port: number
+  readonly node?: string
+  readonly dist?: string
+  /** Of node, before its own: `--cpu-prof`. */
+  readonly flags?: readonly string[]
+}
+
+/** The folder that this file was compiled into. */
+export const BUILD = join(import.meta.dirname, '..')
+
+/** A server of bench/, as a process of its own: `fastify-proxy` or `naive`. */
+export async function startOwn(root: string, name: string, settings: object, node = process.execPath): Promise<Server> {
+  const port = await freePort()
+  return started(run(node, [join(BUILD, 'bench', `${name}.js`), JSON.stringify({ ...settings, root, port })], root), port)
 }

@@ -1,5 +1,5 @@
 // Makes a fresh clone ready: dependencies, compiled code and, with --redis, a real redis-server; with --peers, servers that some
-// tests compare with. Quiet and quick when all is there.
+// tests compare with; with --bench, those that benchmarks do, and their load generator. Quiet and quick when all is there.
 // Plain JavaScript without dependencies, because it runs before there are any.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -98,20 +98,21 @@ const install = (...packages) => !existsSync('/run/systemd/system') && aptGet('-
 
 const installRedis = () => install('redis-server') && onPath('redis-server') !== undefined
 
-/** Package, and a file of it. Tests that want one which is not there are skipped, and say so. */
+/** Package, and a file of it. What is not there is skipped, and said so. */
 const PEERS = {
   nginx: '/usr/sbin/nginx',
   apache2: '/usr/sbin/apache2',
   'libapache2-mod-oauth2': '/usr/lib/apache2/modules/mod_oauth2.so',
 }
+const BENCH = { ...PEERS, haproxy: '/usr/sbin/haproxy', wrk: '/usr/bin/wrk' }
 
-function findPeers() {
-  const missing = Object.keys(PEERS).filter((name) => !existsSync(PEERS[name]))
+function findPeers(peers, what) {
+  const missing = Object.keys(peers).filter((name) => !existsSync(peers[name]))
   if (missing.length === 0) return
   const names = missing.join(', ')
-  say(`installing ${names}, which some tests compare with`)
+  say(`installing ${names}, which some ${what} compare with`)
   if (onPath('apt-get') === undefined || !(install(...missing) || (aptGet('update') && install(...missing))))
-    say(`${names} could not be had: those tests will be skipped`)
+    say(`${names} could not be had: what needs them is skipped`)
 }
 
 /** redis-server and what it is linked with, as this release of the distribution names it; the C library stays the system's. */
@@ -146,4 +147,5 @@ installDependencies()
 buildTestRunner()
 compile()
 if (process.argv.includes('--redis')) findRedis()
-if (process.argv.includes('--peers')) findPeers()
+if (process.argv.includes('--peers')) findPeers(PEERS, 'tests')
+if (process.argv.includes('--bench')) findPeers(BENCH, 'benchmarks')
