@@ -87,9 +87,18 @@ async function closedLoop(): Promise<void> {
   const socket = await opened()
   await new Promise<void>((done) => {
     let since = 0
+    let isDone = false
+    // A connection that the server closed is an answer nobody expects.
+    socket.once('close', () => {
+      if (!isDone) unexpected += 1
+      done()
+    })
     const ask = () => {
       const text = over ? null : nextRequest()
-      if (text === null) return done()
+      if (text === null) {
+        isDone = true
+        return done()
+      }
       since = performance.now()
       socket.write(text)
     }

@@ -82,7 +82,7 @@ const USE: readonly Row[] = [
     tests: [
       ...resource('denies credentials_repeated: two methods in either order, told in every challenge'),
       ...table('denies credentials_repeated: the same line twice'),
-      ...of('test/edge/server.test.ts')('hides no header line, however many there are'),
+      ...of('test/edge/server.test.ts')('hides no header line that may be there, and never that there was one too many'),
     ],
   },
   {
