@@ -65,7 +65,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   const readiness = () =>
     readinessOf({
       phase,
-      isOverloaded: adapters.loop.isOverloaded(),
+      isOverloaded: adapters.loop.isLate(running.config.limits.event_loop_delay),
       parts: [...running.issuerKeys.degraded(), adapters.replay.degraded(), adapters.audit.degraded(), reloadProblem],
     })
   let edges: readonly Edge[] = []

@@ -148,7 +148,7 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
       documents,
       clock,
       nonce,
-      isOverloaded: loop.isOverloaded,
+      isOverloaded: () => loop.isLate(config.limits.event_loop_delay),
       decide: (question, exchange) => decide(question, (maxBody) => bodies.hold(exchange, maxBody), ports),
       judgeHandshake,
       forward: (granted, exchange, own) => {

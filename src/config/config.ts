@@ -33,6 +33,7 @@ export type Limits = {
   readonly connections: number
   readonly connections_per_address: number
   readonly digest_buffer: Bytes
+  readonly event_loop_delay: Seconds
 }
 
 /** An issuer with where its keys come from; what the pure core sees of it is `Issuer`. */

@@ -56,4 +56,5 @@ export const limits = z.strictObject({
   connections: count(1, MANY).prefault(10_000).describe('Connections at a time, of the whole gateway.'),
   connections_per_address: count(1, MANY).prefault(1000).describe('Connections at a time from one address.'),
   digest_buffer: bytes.prefault('64MiB').describe('All bodies together that are held for their digests.'),
+  event_loop_delay: timeout.prefault('500ms').describe('How late a worker may be before it refuses new requests as overloaded.'),
 })

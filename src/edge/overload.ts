@@ -1,12 +1,11 @@
 // Is this process too busy to take more? Measured by how late a timer fires: while the event loop lags, new requests are refused
 // before any signature is verified, and what is in flight completes (contract §9).
+import type { Seconds } from '../verify/scalars.js'
 
-/** How late (milliseconds) is too late. */
-const LIMIT_MS = 500
 const INTERVAL_MS = 50
 
 export type EventLoopWatch = {
-  isOverloaded(): boolean
+  isLate(limit: Seconds): boolean
   /** The time until now was spent on something that will not go on (a reload): requests that waited are late, not too many. */
   excuse(): void
   close(): void
@@ -23,7 +22,7 @@ export function watchEventLoop(): EventLoopWatch {
   timer.unref()
   return {
     // The second part counts the wait that is still going on: requests are read before the timer has had its turn.
-    isOverloaded: () => Math.max(late, performance.now() - expected) > LIMIT_MS,
+    isLate: (limit) => Math.max(late, performance.now() - expected) > limit * 1000,
     excuse: () => {
       late = 0
       expected = performance.now() + INTERVAL_MS

@@ -13,6 +13,7 @@ const draft = () => makeDraft({ host: HOST, path: '/read/1' })
 const waiting: ServerResponse[] = []
 const lab = await startLab({
   store: 'memory',
+  isImpatient: true,
   upstream: (request, response) => {
     request.resume()
     if (request.headers['x-wait'] === undefined) return void response.writeHead(200, { 'Content-Length': 0 }).end()

@@ -21,7 +21,7 @@ async function until(good: () => Promise<boolean>): Promise<boolean> {
 }
 
 t.test('denies replay_unavailable: Redis is frozen, then gone; public requests go on; it recovers by itself', async (t) => {
-  const lab = await startLab()
+  const lab = await startLab({ isImpatient: true })
   t.teardown(() => lab.stop())
   t.equal((await lab.send(draft())).status, 200)
   lab.redis?.pause()
@@ -165,7 +165,7 @@ t.test('denies overloaded: the memory for held bodies is full, and the proof is 
 })
 
 t.test('denies overloaded: the event loop is late, and nothing is judged until it is not', async (t) => {
-  const lab = await startLab({ store: 'memory' })
+  const lab = await startLab({ store: 'memory', isImpatient: true })
   t.teardown(() => lab.stop())
   const client = await lab.open()
   t.teardown(() => client.close())

@@ -55,9 +55,7 @@ export type Realm = {
 export async function startRealm(): Promise<Realm> {
   const [port, mtlsPort] = [await freePort(), await freePort()]
   const issuer = `http://localhost:${port}`
-  // How soon a slow store is given up is another test's question, and a busy machine is slow.
-  const patient = (parts: LabYaml) => ({ ...parts, replay: parts.replay?.replace(' } }', ', timeout: 5s } }') ?? '' })
-  const lab = await startLab({ yaml: patient })
+  const lab = await startLab()
   const { d, ...publicKey } = newSigningKey('client')
   const rotating = await startRotatingServer([withKey('double', publicKey), withKey('single', publicKey)], {
     double: lab.thumbprint('client'),

@@ -219,7 +219,7 @@ t.test('a reload is taken by all or by none, and one that starts later serves by
 
 t.test('beyond `connections` a new one is closed, and nobody is busy with it', async (t) => {
   const place = await makePlace(t)
-  const gateway = await serve(t, place, { workers: 2, more: 'limits: { connections: 4 }\n' })
+  const gateway = await serve(t, place, { workers: 2, limits: 'connections: 4' })
   const { port } = gateway
   const clients: RawClient[] = []
   let refused = 0

@@ -6,13 +6,13 @@ import { type Draft, printDraft, rebind, signProof } from '../support/draft.js'
 import { makeKey, sha256, signJwt } from '../support/jwt.js'
 import { HOST, startLab } from '../support/lab.js'
 import type { RawClient } from '../support/raw.js'
-import { changed, claims, grants, ISSUER, patient, proofOf, reasonOf, refuses } from './attack.js'
+import { changed, claims, grants, ISSUER, proofOf, reasonOf, refuses } from './attack.js'
 
 // Before there is a gateway: making one holds the process up, and the gateway would call itself overloaded.
 const SMALL = makeKey('RSA-1024')
 const lab = await startLab({
   yaml: (parts) => ({
-    ...patient(parts),
+    ...parts,
     routes: `${parts.routes}
   - { path: '/files/*', methods: [GET], tier: bound_read, upstream: cases, ${ISSUER} }
 `,

@@ -6,7 +6,7 @@ import { type Draft, makeDraft, printDraft, signProof } from '../support/draft.j
 import { makeKey, sha256, signJwt } from '../support/jwt.js'
 import { anonymous, bearer } from '../support/kinds.js'
 import { HOST, type LabYaml, startLab } from '../support/lab.js'
-import { changed, claims, grants, ISSUER, patient, proofOf, reasonOf, refuses } from './attack.js'
+import { changed, claims, grants, ISSUER, proofOf, reasonOf, refuses } from './attack.js'
 
 const AGE = 1
 const SKEW = 2
@@ -16,7 +16,7 @@ const withSecrets =
   (parts: LabYaml): LabYaml => ({ ...parts, dpop: `{ nonce_secret: [${secrets.join(', ')}] }` })
 const lab = await startLab({
   yaml: (parts) => ({
-    ...withSecrets([OLD])(patient(parts)),
+    ...withSecrets([OLD])(parts),
     tiers: `${parts.tiers}
   short: { extends: bound_read, proof_max_age: ${AGE}s, clock_skew: ${SKEW}s }
   rated: { extends: bound_read, rate_limit: { rate: 100/m, by: client } }

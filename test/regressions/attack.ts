@@ -2,7 +2,7 @@
 import type t from 'tap'
 import { type Draft, makeDraft } from '../support/draft.js'
 import type { Reply } from '../support/http.js'
-import { HOST, type Lab, type LabYaml, type SendOptions } from '../support/lab.js'
+import { HOST, type Lab, type SendOptions } from '../support/lab.js'
 
 export type Tap = Pick<typeof t, 'equal' | 'same' | 'match' | 'ok' | 'notOk' | 'notMatch'>
 
@@ -75,9 +75,3 @@ export const casesOf = (name: string): string[] => [
   name.toUpperCase(),
   [...name].map((letter, i) => (i % 2 === 0 ? letter.toLowerCase() : letter.toUpperCase())).join(''),
 ]
-
-/** Waits longer for Redis than gateways do: what is asked of it here must not depend on what else the machine does. */
-export const patient = (parts: LabYaml): LabYaml => ({
-  ...parts,
-  replay: parts.replay?.replace(/url: (\S+)/, 'url: $1, timeout: 5s') ?? '',
-})

@@ -19,6 +19,7 @@ export const LIMITS: Limits = {
   connections: 10_000,
   connections_per_address: 1000,
   digest_buffer: 64 * 1024 * 1024,
+  event_loop_delay: 30,
 }
 
 export type TestEdge = {

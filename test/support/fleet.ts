@@ -55,22 +55,25 @@ export type FleetSettings = {
   /** Members of `listen.tls` besides key and certificate, and further parts of routes.yaml. */
   readonly tls?: string
   readonly more?: string
+  /** Members of `limits`. */
+  readonly limits?: string
   readonly port?: number
   readonly timing?: Timing
 }
 
 const printYaml = (
   { redis, upstream }: Place,
-  { workers = 1, keys = 'jwks_file: issuer.jwks', tls = '', more = '' }: FleetSettings,
+  { workers = 1, keys = 'jwks_file: issuer.jwks', tls = '', more = '', limits = '' }: FleetSettings,
   { port, admin }: { readonly port: number; readonly admin: number },
 ): string => `version: 1
 listen: { host: 127.0.0.1, port: ${port}, tls: { key: server.key, cert: server.crt, ${tls} } }
 admin: { port: ${admin} }
 workers: ${workers}
 drain: 5s
+limits: { event_loop_delay: 30s, ${limits} }
 public_origins: [https://${HOST}]
 issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, ${keys} }]
-replay: { store: redis, redis: { url: '${redis.url}' } }
+replay: { store: redis, redis: { url: '${redis.url}', timeout: 5s } }
 audit: { file: audit-${port}.jsonl }
 assertion: { issuer: https://gateway.example.com, key: assertion.key }
 upstreams: { u: { url: 'http://127.0.0.1:${(upstream.address() as AddressInfo).port}', audience: u } }
