@@ -43,6 +43,12 @@ export function usedBy(pid: number, processes: Processes = readProcesses()): Use
   return { cpu, rss }
 }
 
+/** What of a process' memory are pages of files, its own program above all, that other processes of the same program share: bytes. */
+export function mappedBy(pid: number): number {
+  const [, kilobytes] = /^RssFile:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+  return Number(kilobytes) * 1024
+}
+
 export type Watched = {
   /** Resident memory of the server at its peak, in bytes. */
   readonly rss: number
