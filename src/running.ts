@@ -32,7 +32,8 @@ import { type Denial, deny } from './verify/verdict.js'
 export const clock = (): Seconds => Date.now() / 1000
 
 /** How far ahead clocks may be, on the most lenient route (seconds). */
-export const largestSkew = ({ routes }: Config): Seconds => Math.max(...routes.map(({ policy }) => policy.clock_skew))
+export const largestSkew = ({ routes }: Config): Seconds =>
+  Math.max(0, ...routes.map(({ policy }) => (policy.token === 'none' ? 0 : policy.clock_skew)))
 
 export type GatewayOptions = {
   /** Of the program, for `/metrics`. */

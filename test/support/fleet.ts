@@ -20,6 +20,9 @@ export const HOST = 'api.example.com'
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'main.js')
 const SERVE = join(import.meta.dirname, 'serve.js')
 
+/** Who ends what is started here. */
+export type Owner = Pick<Test, 'teardown'>
+
 /** What gateways of one test share. */
 export type Place = {
   readonly folder: string
@@ -31,7 +34,7 @@ export type Place = {
 }
 
 /** `answer` is given what sends the upstream's answer. */
-export async function makePlace(t: Test, answer: (send: () => void) => void = (send) => send()): Promise<Place> {
+export async function makePlace(t: Owner, answer: (send: () => void) => void = (send) => send()): Promise<Place> {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-processes-'))
   const certificates = await makeCertificates(HOST)
   for (const [name, text] of Object.entries(certificates.files)) writeFileSync(join(folder, name), text)
@@ -59,12 +62,16 @@ export type FleetSettings = {
   readonly limits?: string
   readonly port?: number
   readonly timing?: Timing
+  /** All of routes.yaml, in place of what the other settings make of it. */
+  readonly yaml?: (ports: Ports) => string
 }
+
+export type Ports = { readonly port: number; readonly admin: number }
 
 const printYaml = (
   { redis, upstream }: Place,
   { workers = 1, keys = 'jwks_file: issuer.jwks', tls = '', more = '', limits = '' }: FleetSettings,
-  { port, admin }: { readonly port: number; readonly admin: number },
+  { port, admin }: Ports,
 ): string => `version: 1
 listen: { host: 127.0.0.1, port: ${port}, tls: { key: server.key, cert: server.crt, ${tls} } }
 admin: { port: ${admin} }
@@ -113,11 +120,11 @@ export type Fleet = {
 export const OPEN = `GET /open HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`
 
 /** Starts one and waits for the line that says it accepts; with `isDoomed`, only starts it. */
-export async function serve(t: Test, place: Place, settings: FleetSettings = {}, isDoomed = false): Promise<Fleet> {
+export async function serve(t: Owner, place: Place, settings: FleetSettings = {}, isDoomed = false): Promise<Fleet> {
   const port = settings.port ?? (await freePort())
   const admin = await freePort()
   const file = join(place.folder, `routes-${admin}.yaml`)
-  writeFileSync(file, printYaml(place, settings, { port, admin }))
+  writeFileSync(file, settings.yaml?.({ port, admin }) ?? printYaml(place, settings, { port, admin }))
   const args = settings.timing === undefined ? [MAIN, 'serve', file] : [SERVE, JSON.stringify(settings.timing), file]
   const child = spawn(process.execPath, args, { cwd: place.folder, stdio: ['ignore', 'ignore', 'pipe'], detached: true })
   const ended = once(child, 'exit').then(([code]) => code as number | null)
