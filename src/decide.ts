@@ -7,7 +7,7 @@ import type { ProofUse, ReplayStore, UseAnswer } from './replay/store.js'
 import { replayKey } from './verify/hashes.js'
 import type { Policy } from './verify/policy.js'
 import type { Rate, Seconds } from './verify/scalars.js'
-import type { Evidence, Proof, Refused, RouteMatch, VerifyPorts } from './verify/types.js'
+import type { Evidence, HeldBody, Proof, Refused, RouteMatch, VerifyPorts } from './verify/types.js'
 import { Denial, deny, type Grant, grant } from './verify/verdict.js'
 import { type Question, verify } from './verify/verify.js'
 
@@ -33,7 +33,7 @@ export type DecidePorts = VerifyPorts & {
 }
 
 /** Reads the whole body, up to the tier's `max_body`. Called at most once, and only where `body_digest` is on. */
-export type HoldBody = (maxBody: number) => Promise<Uint8Array | Denial>
+export type HoldBody = (maxBody: number) => Promise<HeldBody | Denial>
 
 /** Judges a request. A refusal leaves the replay store untouched, unless the proof itself was the last thing wrong. */
 export async function decide(question: Question, holdBody: HoldBody, ports: DecidePorts): Promise<Grant | Refused> {

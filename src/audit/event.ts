@@ -65,7 +65,7 @@ export function decisionEvent(facts: AuditFacts): AuditEvent {
     client_address: text(arrived.peer.address),
     upstream: 'denial' in verdict ? undefined : verdict.route.upstream.name,
     ...outcomeMembers(facts),
-    bdh: 'denial' in verdict || verdict.body === null || verdict.body.length === 0 ? undefined : sha256(verdict.body),
+    bdh: 'denial' in verdict ? undefined : (verdict.body?.digest ?? undefined),
     // A would_deny keeps its own reason; that the upstream failed as well is a detail of it.
     detail: text(denial?.detail) ?? (wouldDeny === undefined ? undefined : (outcome?.reason ?? undefined)),
     reasons: wouldDeny === undefined ? undefined : reported.map((one) => one.reason),

@@ -4,8 +4,10 @@
 
 import type { IncomingMessage } from 'node:http'
 import type { Limits } from '../config/config.js'
+import { sha256OfParts } from '../verify/hashes.js'
 import type { Bytes } from '../verify/scalars.js'
-import { type Denial, deny } from '../verify/verdict.js'
+import type { HeldBody } from '../verify/types.js'
+import { Denial, deny } from '../verify/verdict.js'
 import type { EdgeExchange } from './server.js'
 
 export type BodyHolder = {
@@ -14,7 +16,7 @@ export type BodyHolder = {
    * back when the exchange's answer is done or its connection gone. Refuses `body_too_large`, `overloaded`,
    * `request_timeout`, and `request_malformed` for a body that breaks off. Never rejects.
    */
-  hold(exchange: EdgeExchange, maxBody: Bytes): Promise<Buffer | Denial>
+  hold(exchange: EdgeExchange, maxBody: Bytes): Promise<HeldBody | Denial>
   /** How much of the budget is taken. */
   heldBytes(): Bytes
 }
@@ -26,7 +28,7 @@ export type BodyBudget = { held: Bytes }
 
 /** Holds bodies by these limits, within a budget that it shares with the holders of other configurations. */
 export function createBodyHolder(limits: BodyLimits, budget: BodyBudget = { held: 0 }): BodyHolder {
-  const take = (exchange: EdgeExchange, maxBody: Bytes): Promise<Buffer | Denial> =>
+  const take = (exchange: EdgeExchange, maxBody: Bytes): Promise<HeldBody | Denial> =>
     new Promise((resolve) => {
       const { request, response } = exchange
       const body = growingBuffer()
@@ -39,12 +41,12 @@ export function createBodyHolder(limits: BodyLimits, budget: BodyBudget = { held
         budget.held -= mine
         mine = 0
       }
-      const settle = (result: Buffer | Denial): void => {
+      const settle = (result: HeldBody | Denial): void => {
         clearTimeout(idle)
         clearTimeout(total)
         clearImmediate(turn)
         request.off('data', add).off('end', finish).off('error', breakOff).off('close', breakOff)
-        if (!Buffer.isBuffer(result)) release()
+        if (result instanceof Denial) release()
         resolve(result)
       }
       const add = (chunk: Buffer): void => {
@@ -63,7 +65,7 @@ export function createBodyHolder(limits: BodyLimits, budget: BodyBudget = { held
         share = 0
         request.resume()
       }
-      const finish = (): void => settle(body.bytes())
+      const finish = (): void => settle(body.whole())
       const breakOff = (): void => settle(deny('request_malformed', 'the body breaks off'))
       response.once('close', release)
       request.on('data', add).on('end', finish).on('error', breakOff).on('close', breakOff)
@@ -85,7 +87,7 @@ export function createBodyHolder(limits: BodyLimits, budget: BodyBudget = { held
   }
 }
 
-const NOTHING = Buffer.alloc(0)
+const NOTHING: HeldBody = { bytes: Buffer.alloc(0), digest: null }
 
 /** What one body may bring in one turn of the event loop, and what a chunk counts beside its bytes: as in upstream/request-body.ts. */
 const SHARE: Bytes = 64 * 1024
@@ -100,7 +102,8 @@ const declaredLength = ({ headers }: IncomingMessage): Bytes | null =>
  * take some hundred times that of our memory.
  */
 function growingBuffer() {
-  let buffer = NOTHING
+  const hash = sha256OfParts()
+  let buffer = Buffer.alloc(0)
   let length = 0
   return {
     add(chunk: Buffer): void {
@@ -111,9 +114,10 @@ function growingBuffer() {
         buffer = larger
       }
       chunk.copy(buffer, length)
+      hash.add(chunk)
       length = needed
     },
     length: (): Bytes => length,
-    bytes: (): Buffer => buffer.subarray(0, length),
+    whole: (): HeldBody => (length === 0 ? NOTHING : { bytes: buffer.subarray(0, length), digest: hash.digest() }),
   }
 }

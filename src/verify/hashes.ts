@@ -1,10 +1,16 @@
 // Every hash that identifies something: a token, a key, a proof, a body. All SHA-256, base64url (RFC 9449 §11.10).
 
-import { hash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import type { JsonObject } from './types.js'
 
 /** base64url SHA-256, 43 characters. */
 export const sha256 = (data: string | Uint8Array): string => hash('sha256', data, 'base64url')
+
+/** The same of what comes in parts. */
+export function sha256OfParts(): { add(part: Uint8Array): void; digest(): string } {
+  const parts = createHash('sha256')
+  return { add: (part) => void parts.update(part), digest: () => parts.digest('base64url') }
+}
 
 /** A SHA-256 thumbprint as `cnf` holds it: 43 characters of canonical base64url (the last one carries 4 bits). */
 const THUMBPRINT = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/

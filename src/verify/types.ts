@@ -228,3 +228,10 @@ export type Route = {
 
 /** A route and the values its path captured, percent-decoded once; a value that is not UTF-8 is absent. */
 export type RouteMatch = { readonly route: Route; readonly captured: Readonly<Record<string, string>> }
+
+/** A whole body; hashed as it came, because a large one would hold up everyone else if that were done in one piece. */
+export type HeldBody = {
+  readonly bytes: Uint8Array
+  /** base64url SHA-256; null: there are no bytes. */
+  readonly digest: string | null
+}

@@ -1,7 +1,7 @@
 // What a decision is: a Grant or a Denial. Both are values; nothing is thrown at a hostile request.
 
 import type { Reason } from './reasons.js'
-import type { Evidence, Route } from './types.js'
+import type { Evidence, HeldBody, Route } from './types.js'
 
 /** What a client needs to know to do better: when to come back (seconds), which methods there are. */
 export type Hints = { readonly retryAfter?: number; readonly allow?: readonly string[] }
@@ -35,8 +35,8 @@ export class Grant {
   /** `jti` of the assertion that will be signed for it. */
   readonly assertionId: string
   /** The held body where the tier demands a digest, else null: the body is streamed. */
-  readonly body: Uint8Array | null
-  constructor(key: typeof minted, evidence: Evidence, route: Route, assertionId: string, body: Uint8Array | null) {
+  readonly body: HeldBody | null
+  constructor(key: typeof minted, evidence: Evidence, route: Route, assertionId: string, body: HeldBody | null) {
     if (key !== minted) throw new TypeError('a Grant is made by decide() alone')
     this.evidence = evidence
     this.route = route
@@ -46,7 +46,7 @@ export class Grant {
 }
 
 /** For `decide.ts` alone; test/architecture.test.ts holds everyone else to it. */
-export const grant = (evidence: Evidence, route: Route, assertionId: string, body: Uint8Array | null): Grant =>
+export const grant = (evidence: Evidence, route: Route, assertionId: string, body: HeldBody | null): Grant =>
   new Grant(minted, evidence, route, assertionId, body)
 
 export type Verdict = Grant | Denial

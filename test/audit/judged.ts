@@ -7,7 +7,7 @@ import { readTarget } from '../../src/verify/target.js'
 import type { InboundRequest, Issuer, Refused, Route, RouteMatch } from '../../src/verify/types.js'
 import type { Grant } from '../../src/verify/verdict.js'
 import { type Draft, issuerKey, makeDraft, signProof } from '../support/draft.js'
-import { makeRoute } from '../support/granted.js'
+import { held, makeRoute } from '../support/granted.js'
 import { signJwt } from '../support/jwt.js'
 
 const ISSUER: Issuer = {
@@ -104,7 +104,7 @@ export async function judge(change: Change = {}): Promise<Judged> {
   const used = new Set<string>()
   const jti = String(draft.proof?.claims.jti)
   if (change.replayed) used.add(replayKey(draft.proof?.key.jkt ?? '', jti))
-  const verdict = await decide({ inbound, match }, async () => change.body ?? Buffer.alloc(0), {
+  const verdict = await decide({ inbound, match }, async () => held(change.body ?? Buffer.alloc(0)), {
     clock: () => draft.now,
     isRemembered: () => true,
     keysFor: () => [{ kid: 'issuer-1', key: issuerKey.publicKey }],

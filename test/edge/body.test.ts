@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { createBodyHolder } from '../../src/edge/body.js'
+import { sha256 } from '../../src/verify/hashes.js'
+import type { HeldBody } from '../../src/verify/types.js'
 import { Denial } from '../../src/verify/verdict.js'
 import { LIMITS, openTestEdge } from '../support/edge.js'
 import { ask, openRaw } from '../support/raw.js'
@@ -16,7 +18,7 @@ type Changes = Partial<typeof LIMITS> & { readonly maxBody?: number; readonly an
 /** An edge that holds bodies and answers with them, or with the reason. */
 async function openHolder({ maxBody = 1000, answerAfter = 0, ...limits }: Changes = {}) {
   const holder = createBodyHolder({ ...LIMITS, ...limits })
-  const results: (Buffer | Denial)[] = []
+  const results: (HeldBody | Denial)[] = []
   const edge = await openTestEdge({
     handle: async (exchange) => {
       const { request, response } = exchange
@@ -24,7 +26,7 @@ async function openHolder({ maxBody = 1000, answerAfter = 0, ...limits }: Change
       results.push(result)
       await sleep(answerAfter)
       const isRefused = result instanceof Denial
-      const text = isRefused ? Buffer.from(result.reason) : result
+      const text = isRefused ? Buffer.from(result.reason) : result.bytes
       response.writeHead(isRefused ? 400 : 200, [
         'Content-Length',
         String(text.length),
@@ -38,7 +40,7 @@ async function openHolder({ maxBody = 1000, answerAfter = 0, ...limits }: Change
 }
 
 t.test('holds the whole body, however it comes', async (t) => {
-  const { port, holder, close } = await openHolder()
+  const { port, holder, results, close } = await openHolder()
   t.teardown(close)
   const whole = async (bytes: string) => (await ask(port, bytes)).body.toString('latin1')
   t.equal(await whole(post('Content-Length: 4\r\n', 'abcd')), 'abcd')
@@ -52,6 +54,7 @@ t.test('holds the whole body, however it comes', async (t) => {
     client.send(part)
   }
   t.equal((await client.response()).body.toString(), 'abcdef')
+  t.match(results.at(-1), { digest: sha256('abcdef') }, 'hashed as it came')
   client.close()
   await sleep(20)
   t.equal(holder.heldBytes(), 0, 'the budget is given back')
@@ -62,7 +65,7 @@ t.test('no body is an empty one, at once', async (t) => {
   t.teardown(close)
   for (const headers of ['', 'Content-Length: 0\r\n']) {
     t.equal((await ask(port, post(headers))).status, 200)
-    t.same(results.at(-1), Buffer.alloc(0))
+    t.same(results.at(-1), { bytes: Buffer.alloc(0), digest: null })
   }
   t.equal((await ask(port, post(CHUNKED, chunked()))).body.toString(), 'overloaded', 'a chunked one is not known to be empty')
   t.equal(holder.heldBytes(), 0)

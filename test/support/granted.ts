@@ -3,6 +3,7 @@ import type { Policy } from '../../src/verify/policy.js'
 import type {
   AccessToken,
   Evidence,
+  HeldBody,
   InboundRequest,
   Issuer,
   PeerCertificate,
@@ -11,7 +12,7 @@ import type {
   Upstream,
 } from '../../src/verify/types.js'
 import { type Grant, grant } from '../../src/verify/verdict.js'
-import { makeKey } from './jwt.js'
+import { makeKey, sha256 } from './jwt.js'
 
 export const NOW = 1_800_000_000
 export const ORIGIN = 'https://api.example.com'
@@ -124,6 +125,9 @@ export type Change = {
   readonly body?: Uint8Array
 }
 
+/** A body as the edge holds it. */
+export const held = (bytes: Uint8Array): HeldBody => ({ bytes, digest: bytes.length === 0 ? null : sha256(Buffer.from(bytes)) })
+
 /** Granted by a DPoP-bound token and its proof, unless `change` says otherwise. */
 export function makeGrant(change: Change = {}): Grant {
   const evidence: Evidence = {
@@ -140,5 +144,5 @@ export function makeGrant(change: Change = {}): Grant {
     ...change.evidence,
   }
   const route = makeRoute({ upstream: makeUpstream(change.upstream), ...change.route })
-  return grant(evidence, route, '5d1c7b0e-93a4-4f0e-b6a1-0f6f2c9d7e32', change.body ?? null)
+  return grant(evidence, route, '5d1c7b0e-93a4-4f0e-b6a1-0f6f2c9d7e32', change.body === undefined ? null : held(change.body))
 }
