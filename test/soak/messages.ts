@@ -2,7 +2,7 @@
 
 export type ToUpstream =
   /** PEM of all keys that an assertion may be signed with. */
-  { readonly keys: readonly string[] } | { readonly ask: 'notes' }
+  { readonly keys: readonly string[] } | { readonly ask: 'notes' | 'close' | 'open' }
 
 export type UpstreamNotes = {
   readonly calls: number

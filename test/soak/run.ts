@@ -5,9 +5,9 @@ import type { Ledger } from './traffic.js'
 
 const HELP = `npm run soak -- [--minutes N] [--workers N] [--connections N] [--pause N]
 
-Runs the gateway at full load while it is reloaded, its keys are rotated, Redis freezes and restarts empty, the backend resets
-and clients replay, forge, dawdle and hang up; then says what was granted that should not have been, what was not answered, which
-durable record is missing and what leaked.
+Runs the gateway at full load while it is reloaded, its keys are rotated, Redis freezes and restarts empty, the audit disk is full,
+workers are killed, the backend resets and is away, and clients replay, forge, dawdle and hang up; then says what was granted that
+should not have been, what was not answered, which durable record is missing and what leaked.
 
   --minutes N      how long (default 3)
   --workers N      processes (default 2)

@@ -78,7 +78,7 @@ export async function soak(owner: Owner, { seconds, workers, connections, pause,
   const pids = (): readonly number[] => [Number(gateway.child.pid), ...gateway.workers()]
   const before = holdingsOf(pids())
 
-  const trouble = startTrouble({ place, gateway, keys, publish: backend.publish, pause })
+  const trouble = startTrouble({ place, gateway, keys, publish: backend.publish, backend, pause })
   const traffic = startTraffic(gateway, { connections, slow: 4, excuse: trouble.excuses })
   let settled: Holdings | null = null
   const start = Date.now()
@@ -152,6 +152,8 @@ async function settle(pids: () => readonly number[], before: Holdings): Promise<
 type Backend = {
   readonly port: number
   publish(keys: readonly string[]): Promise<void>
+  close(): Promise<void>
+  open(): Promise<void>
   notes(): Promise<UpstreamNotes>
 }
 
@@ -167,6 +169,8 @@ async function startBackend(owner: Owner): Promise<Backend> {
   return {
     port,
     publish: async (keys) => void (await ask({ keys })),
+    close: async () => void (await ask({ ask: 'close' })),
+    open: async () => void (await ask({ ask: 'open' })),
     notes: async () => (await ask({ ask: 'notes' })) as UpstreamNotes,
   }
 }

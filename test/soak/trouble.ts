@@ -1,4 +1,5 @@
 // What goes wrong during a soak, one thing after another: each says what honest clients may be told while it lasts.
+import { execFileSync } from 'node:child_process'
 import { createPublicKey } from 'node:crypto'
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -24,14 +25,25 @@ export type TroubleOptions = {
   readonly keys: readonly string[]
   /** Tells the backend which keys to expect. */
   readonly publish: (keys: readonly string[]) => Promise<void>
+  /** Is the backend there? */
+  readonly backend: { close(): Promise<void>; open(): Promise<void> }
   /** Seconds between one thing and the next. */
   readonly pause: number
 }
 
-/** Seconds after trouble with Redis in which it may still be felt: the store's time-out, finding out, `clock_skew` after an empty start. */
+const REPLACED = 'a worker accepts requests in place of one that ended'
+
+/** Seconds after a trouble in which it may still be felt: time-outs, finding out, `clock_skew` after Redis started empty. */
 const AFTERMATH = 6
 
-const REDIS_REASONS = new Set(['replay_unavailable'])
+/** What honest clients may be told during a trouble, and for a while after it. */
+const REDIS: readonly string[] = ['replay_unavailable']
+const BACKEND: readonly string[] = ['upstream_unreachable', 'upstream_reset', 'upstream_timeout', 'no answer']
+const DISK: readonly string[] = ['audit_unavailable']
+const WORKER: readonly string[] = ['no answer', 'no connection']
+
+/** More than any file of a test, and less than what a file may have: nothing more can be written to an audit file. */
+const FULL_BYTES = 1
 
 /** PEM of a new key in a file beside routes.yaml; its public half. */
 export function newKey({ folder }: Place, name: string): string {
@@ -41,10 +53,10 @@ export function newKey({ folder }: Place, name: string): string {
 }
 
 /** Does one thing after another, over and over, until it is stopped. */
-export function startTrouble({ place, gateway, publish, pause, ...options }: TroubleOptions): Trouble {
+export function startTrouble({ place, gateway, publish, backend, pause, ...options }: TroubleOptions): Trouble {
   const done = new Map<string, number>()
   const keys = [...options.keys]
-  let excusedUntil = 0
+  const excusedUntil = new Map<string, number>()
   let over = false
 
   const change = (edit: (text: string) => string): void => writeFileSync(gateway.file, edit(readFileSync(gateway.file, 'utf8')))
@@ -53,10 +65,15 @@ export function startTrouble({ place, gateway, publish, pause, ...options }: Tro
     gateway.child.kill('SIGHUP')
     await gateway.until(message, before + 1)
   }
-  const redisTrouble = async (act: () => Promise<void>): Promise<void> => {
-    excusedUntil = Infinity
-    await act()
-    excusedUntil = Date.now() + AFTERMATH * 1000
+  const excusing =
+    (reasons: readonly string[], act: () => Promise<void>): (() => Promise<void>) =>
+    async () => {
+      for (const reason of reasons) excusedUntil.set(reason, Number.POSITIVE_INFINITY)
+      await act()
+      for (const reason of reasons) excusedUntil.set(reason, Date.now() + AFTERMATH * 1000)
+    }
+  const limitFiles = (limit: string): void => {
+    for (const pid of gateway.workers()) execFileSync('prlimit', ['--pid', String(pid), `--fsize=${limit}:unlimited`])
   }
 
   const things: readonly (readonly [name: string, act: () => Promise<void>])[] = [
@@ -93,21 +110,43 @@ export function startTrouble({ place, gateway, publish, pause, ...options }: Tro
     ],
     [
       'Redis freezes',
-      () =>
-        redisTrouble(async () => {
-          place.redis.pause()
-          await sleep(2_000)
-          place.redis.resume()
-        }),
+      excusing(REDIS, async () => {
+        place.redis.pause()
+        await sleep(2_000)
+        place.redis.resume()
+      }),
     ],
     [
       'Redis is killed and starts empty',
-      () =>
-        redisTrouble(async () => {
-          await place.redis.kill()
-          await sleep(500)
-          await place.redis.start()
-        }),
+      excusing(REDIS, async () => {
+        await place.redis.kill()
+        await sleep(500)
+        await place.redis.start()
+      }),
+    ],
+    [
+      'the backend is away',
+      excusing(BACKEND, async () => {
+        await backend.close()
+        await sleep(1_000)
+        await backend.open()
+      }),
+    ],
+    [
+      'the audit disk is full',
+      excusing(DISK, async () => {
+        limitFiles(`${FULL_BYTES}`)
+        await sleep(1_000)
+        limitFiles('unlimited')
+      }),
+    ],
+    [
+      'a worker is killed',
+      excusing(WORKER, async () => {
+        const before = gateway.lines(REPLACED).length
+        gateway.killOne()
+        await waitFor('another worker', () => gateway.lines(REPLACED).length > before)
+      }),
     ],
   ]
 
@@ -118,7 +157,7 @@ export function startTrouble({ place, gateway, publish, pause, ...options }: Tro
       done.set(name, (done.get(name) ?? 0) + 1)
       for (let waited = 0; waited < pause * 1000 && !over; waited += 100) await sleep(100)
     }
-    await waitFor('all to be well', () => Date.now() > excusedUntil)
+    await waitFor('all to be well', () => [...excusedUntil.values()].every((until) => Date.now() > until))
   }
   let failed = false
   const running = run()
@@ -126,7 +165,7 @@ export function startTrouble({ place, gateway, publish, pause, ...options }: Tro
     failed = true
   })
   return {
-    excuses: (reason) => REDIS_REASONS.has(reason) && Date.now() < excusedUntil,
+    excuses: (reason) => Date.now() < (excusedUntil.get(reason) ?? 0),
     done,
     isThrough: () => failed || done.size === things.length,
     stop: () => {

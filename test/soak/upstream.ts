@@ -14,9 +14,9 @@ const NAME = 'x-soak-name'
 const MEMORY_MS = 300_000
 const LARGE = Buffer.alloc(1024 * 1024, 'x')
 
-const port = parentPort
-if (port === null) throw new Error('this is a thread of a soak')
-const say = (message: unknown): void => port.postMessage(message)
+const channel = parentPort
+if (channel === null) throw new Error('this is a thread of a soak')
+const say = (message: unknown): void => channel.postMessage(message)
 
 let keys: readonly KeyObject[] = []
 const breaches: string[] = []
@@ -74,13 +74,21 @@ function serve(request: IncomingMessage, response: ServerResponse): void {
   request.on('end', answer)
 }
 
-const server = createServer(serve).listen(0, '127.0.0.1', () => say({ port: (server.address() as AddressInfo).port }))
+const server = createServer(serve)
+await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+const { port } = server.address() as AddressInfo
+say({ port })
 
-port.on('message', (message: ToUpstream) => {
+channel.on('message', (message: ToUpstream) => {
   if ('keys' in message) {
     keys = message.keys.map((pem) => createPublicKey(pem))
     return say({ taken: true })
   }
+  if (message.ask === 'close') {
+    server.close(() => say({ closed: true }))
+    return server.closeAllConnections()
+  }
+  if (message.ask === 'open') return void server.listen(port, '127.0.0.1', () => say({ port }))
   const notes: UpstreamNotes = { calls, breaches: [...breaches], durable: [...durable] }
   return say(notes)
 })
