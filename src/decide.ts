@@ -4,6 +4,7 @@
 
 import { randomUUID } from 'node:crypto'
 import type { ProofUse, ReplayStore, UseAnswer } from './replay/store.js'
+import type { Times } from './times.js'
 import { replayKey } from './verify/hashes.js'
 import type { Policy } from './verify/policy.js'
 import type { Rate, Seconds } from './verify/scalars.js'
@@ -35,10 +36,15 @@ export type DecidePorts = VerifyPorts & {
 /** Reads the whole body, up to the tier's `max_body`. Called at most once, and only where `body_digest` is on. */
 export type HoldBody = (maxBody: number) => Promise<HeldBody | Denial>
 
+/** What one request brings along: its body, if it is asked for, and where it is written down when what happened. */
+export type Bringing = { readonly holdBody: HoldBody; readonly times: Times }
+
 /** Judges a request. A refusal leaves the replay store untouched, unless the proof itself was the last thing wrong. */
-export async function decide(question: Question, holdBody: HoldBody, ports: DecidePorts): Promise<Grant | Refused> {
+export async function decide(question: Question, { holdBody, times }: Bringing, ports: DecidePorts): Promise<Grant | Refused> {
+  times.verifying = performance.now()
   const answer = verifyNow(question, ports)
   const evidence = answer instanceof Promise ? await answer : answer
+  times.verified = performance.now()
   if ('denial' in evidence) return evidence
   const { route } = question.match
   const { policy } = route
@@ -53,7 +59,9 @@ export async function decide(question: Question, holdBody: HoldBody, ports: Deci
     const use = useOf(evidence.proof, evidence, policy, ports)
     if (!ports.isRemembered(use.datedAt, use.now)) return refuse(deny('proof_too_old', 'older than the window before the reload'))
     // The one thing that can't be undone (RFC 9449 §11.1), and the one wait of most requests.
+    times.recording = performance.now()
     const spent = await ports.replay.firstUse(use)
+    times.recorded = performance.now()
     if (spent !== 'first') return refuse(denialOf(spent, policy))
   }
   if (policy.rate_limit !== null) {

@@ -17,6 +17,8 @@ import { watchEventLoop } from './edge/overload.js'
 import { type Edge, type EdgeCounts, openEdge } from './edge/server.js'
 import { createRateLimiter } from './limits/rate.js'
 import { newCounts } from './metrics/caches.js'
+import { METRICS, type Part } from './metrics/catalogue.js'
+import { createHistogram } from './metrics/histogram.js'
 import { createMetrics, type MetricsJson, type Readings } from './metrics/registry.js'
 import { sumMetrics } from './metrics/sum.js'
 import { createMemoryStore } from './replay/memory.js'
@@ -62,25 +64,54 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   let phase: Health['phase'] = 'starting'
   let reloadProblem: string | null = null
 
+  /** What each part says of itself; null: nothing. */
+  const parts = (): Record<Part, readonly (string | null)[]> => ({
+    issuer_keys: running.issuerKeys.degraded(),
+    replay_store: [adapters.replay.degraded()],
+    audit: [adapters.audit.degraded()],
+    reload: [reloadProblem],
+  })
   const readiness = () =>
     readinessOf({
       phase,
       isOverloaded: adapters.loop.isLate(running.config.limits.event_loop_delay),
-      parts: [...running.issuerKeys.degraded(), adapters.replay.degraded(), adapters.audit.degraded(), reloadProblem],
+      parts: Object.values(parts()).flat(),
     })
   let edges: readonly Edge[] = []
   const readings = (): Readings => {
+    const { config, issuerKeys, caches, jwks, expiries } = running
     const counts = edges.map((edge) => edge.counts())
     const sum = (of: (one: EdgeCounts) => number): number => counts.reduce((total, one) => total + of(one), 0)
+    const said = parts()
+    const isDegraded = (part: Part): boolean => said[part].some((problem) => problem !== null)
+    const issuers = issuerKeys.readings()
     return {
       version: options.version,
-      policyVersion: running.config.policyVersion,
+      policyVersion: config.policyVersion,
       inFlight: running.requests.size,
-      connections: sum(({ open }) => open),
-      handshakes: { full: sum(({ full }) => full), resumed: sum(({ resumed }) => resumed) },
-      degraded: readiness().degraded.length,
+      connections: {
+        open: sum(({ open }) => open),
+        refused: sum(({ refused }) => refused),
+        full: sum(({ full }) => full),
+        resumed: sum(({ resumed }) => resumed),
+        failed: sum(({ failed }) => failed),
+      },
+      eventLoopDelay: adapters.loopDelay.readings(),
+      degraded: {
+        issuer_keys: isDegraded('issuer_keys'),
+        replay_store: isDegraded('replay_store'),
+        audit: isDegraded('audit'),
+        reload: isDegraded('reload'),
+      },
       audit: adapters.audit.counters(),
-      caches: { tokens: running.caches.tokens.readings(), proof_keys: running.caches.proof_keys.readings() },
+      caches: { tokens: caches.tokens.readings(), proof_keys: caches.proof_keys.readings() },
+      issuers,
+      expiries: [
+        ...expiries,
+        ...issuers.flatMap(({ issuer, until }) => (until === null ? [] : [{ kind: 'issuer_keys', name: issuer, at: until }])),
+      ],
+      assertionKeys: jwks.keys.map(({ kid }) => kid ?? ''),
+      spans: { made: 0, sent: 0, failed: 0 },
     }
   }
   const { metrics } = adapters
@@ -174,13 +205,15 @@ async function openAdapters(config: Config, options: GatewayOptions, read: () =>
   const replay =
     redis === null ? createMemoryStore() : createRedisStore(redis, { clock, log, clockSkew: largestSkew(config), ranBefore })
   await replay.start()
+  const loopDelay = createHistogram(METRICS.holdfast_event_loop_delay_seconds.bounds)
   return {
     options,
     replay,
     rates: createRateLimiter({ redis, log }),
     audit,
     bodies: { held: 0 },
-    loop: watchEventLoop(),
+    loop: watchEventLoop(loopDelay.observe),
+    loopDelay,
     windows: [],
     tunnels: new Set(),
     metrics: createMetrics(read),

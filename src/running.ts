@@ -6,15 +6,17 @@ import type { AuditFacts } from './audit/event.js'
 import type { OpenAuditLog } from './audit/log.js'
 import { isRecorded, recordAfter, recordBefore } from './audit/record.js'
 import type { Config, Limits } from './config/config.js'
+import { type Expiry, expiriesOf } from './config/expiries.js'
 import { type DecidePorts, decide } from './decide.js'
 import { type BodyBudget, createBodyHolder } from './edge/body.js'
 import type { Enforcement } from './edge/enforce.js'
 import { publicDocuments } from './edge/metadata.js'
 import type { EventLoopWatch } from './edge/overload.js'
 import { createIssuerKeys, type FetchSet, type IssuerKeys } from './keys/issuers.js'
-import { loadSigningKeys } from './keys/signing.js'
+import { loadSigningKeys, type SigningKeys } from './keys/signing.js'
 import type { RateLimiter } from './limits/rate.js'
 import { type CacheCounts, type CountedCache, createCache } from './metrics/caches.js'
+import type { Histogram } from './metrics/histogram.js'
 import type { Metrics } from './metrics/registry.js'
 import type { ReplayStore } from './replay/store.js'
 import { createForwarder } from './upstream/forward.js'
@@ -59,6 +61,8 @@ export type Adapters = {
   readonly audit: OpenAuditLog
   readonly bodies: BodyBudget
   readonly loop: EventLoopWatch
+  /** What it measured (seconds). */
+  readonly loopDelay: Histogram
   /** Of reloads that lengthened `proof_max_age`. */
   readonly windows: Window[]
   /** WebSockets that are open: no server of Node's looks after them any more. */
@@ -92,7 +96,8 @@ export type Running = {
   readonly config: Config
   readonly issuerKeys: IssuerKeys
   readonly pools: Pools
-  readonly jwks: object
+  readonly jwks: SigningKeys['jwks']
+  readonly expiries: readonly Expiry[]
   /** One for each listener. */
   readonly enforcements: readonly Enforcement[]
   readonly caches: Caches
@@ -150,23 +155,26 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
       clock,
       nonce,
       isOverloaded: () => loop.isLate(config.limits.event_loop_delay),
-      decide: (question, exchange) => decide(question, (maxBody) => bodies.hold(exchange, maxBody), ports),
+      decide: (question, exchange, times) =>
+        decide(question, { holdBody: (maxBody) => bodies.hold(exchange, maxBody), times }, ports),
       judgeHandshake,
-      forward: (granted, exchange, own) => {
+      forward: (granted, exchange, added) => {
         const { request, response, upgrade } = exchange
         if (upgrade !== null && granted.route.websocket && asksForWebSocket(request)) {
-          return openTunnel(adapters.tunnels, (opened) => tunnels.open(granted, { request, own, ...upgrade, opened }))
+          return openTunnel(adapters.tunnels, (opened) => tunnels.open(granted, { request, ...added, ...upgrade, opened }))
         }
-        return forwarder.forward(granted, { request, response, own, sendContinue: () => exchange.sendContinue() })
+        return forwarder.forward(granted, { request, response, ...added, sendContinue: () => exchange.sendContinue() })
       },
-      audit: ({ head, inbound, ...account }) => {
-        adapters.metrics.decided(account.match, account.verdict)
-        if (isRecorded(account.verdict)) recordAfter(audit, facts({ arrived: inbound ?? head, ...account }))
+      audit: ({ head, inbound, times, ...account }) => {
+        const { match, verdict, outcome, durationMs } = account
+        adapters.metrics.decided({ match, verdict, outcome, receivedAt: head.receivedAt, times, durationMs })
+        if (isRecorded(verdict)) recordAfter(audit, facts({ arrived: inbound ?? head, ...account }))
       },
       fault: (error) => options.log(`gateway fault: ${error instanceof Error ? error.stack : String(error)}`),
     }),
   )
-  return { config, issuerKeys, pools, jwks: keys.jwks, enforcements, caches, requests: new Set() }
+  const { jwks } = keys
+  return { config, issuerKeys, pools, jwks, expiries: expiriesOf(config), enforcements, caches, requests: new Set() }
 }
 
 /** Limits are the gateway's; each worker has its share. */

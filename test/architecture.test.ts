@@ -19,15 +19,15 @@ const RULES: Readonly<Record<string, Rule>> = {
   config: { src: ['verify'], npm: ['yaml', 'zod', 'node:fs', 'node:path', 'node:os', 'node:crypto', 'node:tls', 'node:util'] },
   audit: { src: ['verify'], npm: ['node:fs', 'node:path', 'node:util', 'node:timers/promises'] },
   upstream: {
-    src: ['verify', 'keys/signing', 'config/config', 'audit/types'],
+    src: ['verify', 'keys/signing', 'config/config', 'audit/types', 'times'],
     npm: ['undici', 'node:crypto', 'node:http', 'node:stream', 'node:tls', 'node:net'],
   },
   edge: {
-    src: ['verify', 'config/config', 'audit/types'],
+    src: ['verify', 'config/config', 'audit/types', 'times'],
     npm: ['fastify', 'node:crypto', 'node:http', 'node:https', 'node:tls', 'node:net', 'node:stream'],
   },
   admin: { src: [], npm: ['fastify'] },
-  metrics: { src: ['verify'], npm: ['prom-client', 'lru-cache'] },
+  metrics: { src: ['verify', 'times'], npm: ['prom-client', 'lru-cache'] },
   cluster: {
     src: ['verify', 'cli/command', 'config', 'keys', 'metrics', 'running', 'gateway'],
     npm: ['pino', 'node:cluster', 'node:crypto'],
@@ -39,9 +39,10 @@ const RULES: Readonly<Record<string, Rule>> = {
     src: ['config', 'verify', 'client', 'probe', 'keys/issuers', 'edge/inbound'],
     npm: ['node:fs', 'node:path', 'node:util', 'node:crypto', 'node:net', '@peculiar/x509', 'reflect-metadata'],
   },
-  decide: { src: ['verify', 'replay/store'], npm: ['node:crypto'] },
+  times: { src: [], npm: [] },
+  decide: { src: ['verify', 'replay/store', 'times'], npm: ['node:crypto'] },
   running: {
-    src: ['verify', 'replay/store', 'limits/rate', 'keys', 'config/config', 'audit', 'upstream', 'edge', 'decide', 'metrics'],
+    src: ['verify', 'replay/store', 'limits/rate', 'keys', 'config', 'audit', 'upstream', 'edge', 'decide', 'metrics'],
     npm: ['node:http'],
   },
   gateway: {

@@ -1,6 +1,7 @@
 // Metrics of all workers in one text. A worker that ends takes nothing away that it was asked for before: else a sum would fall, and
 // whoever reads it would take that for a restart of all.
 
+import { samplesFamily } from '../metrics/families.js'
 import type { MetricsJson } from '../metrics/registry.js'
 import { addEnded, sumMetrics } from '../metrics/sum.js'
 import type { Peer } from './peer.js'
@@ -14,6 +15,7 @@ export type WorkerMetrics = {
 
 export function createWorkerMetrics(): WorkerMetrics {
   let ended: MetricsJson = []
+  let ends = 0
   const lastOf = new Map<Peer, MetricsJson>()
   const ask = async (peer: Peer): Promise<MetricsJson> => {
     const metrics = (await peer.call('metrics')) as MetricsJson
@@ -23,9 +25,11 @@ export function createWorkerMetrics(): WorkerMetrics {
   return {
     async collect(peers) {
       const each = await Promise.allSettled(peers.map(ask))
-      return sumMetrics([ended, ...each.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))])
+      const own: MetricsJson = [samplesFamily('holdfast_worker_ends_total', [[{}, ends]])]
+      return sumMetrics([own, ended, ...each.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))])
     },
     async ended(peer) {
+      ends += 1
       const last = lastOf.get(peer)
       lastOf.delete(peer)
       if (last !== undefined) ended = await addEnded(ended, last)

@@ -32,12 +32,20 @@ export type Line = {
   isBroken: boolean
 }
 
-/** Connections that are open, and the handshakes of all there ever were. */
-export type EdgeCounts = { readonly open: number; readonly full: number; readonly resumed: number }
+/** Connections that are open; of all there ever were, those closed at accept, and how their handshakes ended. */
+export type EdgeCounts = {
+  readonly open: number
+  readonly refused: number
+  readonly full: number
+  readonly resumed: number
+  readonly failed: number
+}
 
 export type Connections = {
   /** Counts a connection from accept on; closed at once where its address has too many, or where there are too many. */
   accept(socket: Socket): void
+  /** There will be no handshake: it failed, or its connection ended. */
+  failed(): void
   /** The handshake is complete. */
   open(socket: TLSSocket, mode: CertificateMode): void
   of(socket: Socket): Line | undefined
@@ -66,8 +74,10 @@ export function createConnections(limits: () => Pick<Limits, 'connections' | 'co
   const accepted = new Set<Socket>()
   const handshaking = new Map<string, Socket>()
   const lines = new Map<Socket, Line>()
+  let refused = 0
   let full = 0
   let resumed = 0
+  let failed = 0
 
   const count = (address: string, change: 1 | -1): number => {
     const now = (perAddress.get(address) ?? 0) + change
@@ -107,7 +117,12 @@ export function createConnections(limits: () => Pick<Limits, 'connections' | 'co
       })
       const { connections, connections_per_address } = limits()
       // Not Node's `maxConnections`: in a cluster, workers that are all full hand a connection round between them without end.
-      if (count(address, 1) > connections_per_address || accepted.size > connections) socket.destroy()
+      if (count(address, 1) <= connections_per_address && accepted.size <= connections) return
+      refused += 1
+      socket.destroy()
+    },
+    failed() {
+      failed += 1
     },
     open(socket, mode) {
       handshaking.delete(farEndOf(socket))
@@ -133,7 +148,7 @@ export function createConnections(limits: () => Pick<Limits, 'connections' | 'co
       for (const socket of handshaking.values()) socket.destroy()
     },
     lines: () => lines.values(),
-    counts: () => ({ open: accepted.size, full, resumed }),
+    counts: () => ({ open: accepted.size, refused, full, resumed, failed }),
     destroyAll() {
       for (const socket of accepted) socket.destroy()
     },

@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Outcome } from '../audit/types.js'
 import type { Config } from '../config/config.js'
+import { newTimes, type Times } from '../times.js'
 import type { RefusalContext } from '../verify/challenge.js'
 import { schemeOf } from '../verify/credentials.js'
 import type { Seconds } from '../verify/scalars.js'
@@ -25,8 +26,12 @@ export type Account = {
   readonly verdict: Grant | Refused
   /** null before anything was forwarded, and for a refusal. */
   readonly outcome: Outcome | null
+  readonly times: Times
   readonly durationMs: number
 }
+
+/** What goes with a request that is forwarded: headers of ours for its answer (flat), and when what happened. */
+export type Added = { readonly own: readonly string[]; readonly times: Times }
 
 /** All that an exchange needs, made anew for each configuration: a request keeps the one it started with. */
 export type Enforcement = {
@@ -39,8 +44,12 @@ export type Enforcement = {
   readonly isOverloaded: () => boolean
   /** What is wrong with the handshake of a WebSocket; null: nothing, or it asks for none. */
   readonly judgeHandshake: (request: IncomingMessage) => Denial | null
-  readonly decide: (question: { inbound: InboundRequest; match: RouteMatch }, exchange: EdgeExchange) => Promise<Grant | Refused>
-  readonly forward: (granted: Grant, exchange: EdgeExchange, own: readonly string[]) => Promise<Outcome | Denial>
+  readonly decide: (
+    question: { inbound: InboundRequest; match: RouteMatch },
+    exchange: EdgeExchange,
+    times: Times,
+  ) => Promise<Grant | Refused>
+  readonly forward: (granted: Grant, exchange: EdgeExchange, added: Added) => Promise<Outcome | Denial>
   readonly audit: (account: Account) => void
   readonly fault: (error: unknown) => void
 }
@@ -50,7 +59,7 @@ export async function enforce(exchange: EdgeExchange, enforcement: Enforcement):
   const { request, response, connection } = exchange
   // HTTP/1.0 is served and closed, whatever it asks for (contract §4).
   if (request.httpVersion === '1.0') response.shouldKeepAlive = false
-  const startedAt = performance.now()
+  const times = newTimes(performance.now())
   const head: Head = {
     requestId: randomUUID(),
     receivedAt: enforcement.clock(),
@@ -65,10 +74,10 @@ export async function enforce(exchange: EdgeExchange, enforcement: Enforcement):
   const lines = readLines(head.rawHeaders)
   const account = (verdict: Grant | Refused, outcome: Outcome | null) => {
     const { inbound, match } = progress
-    enforcement.audit({ head, inbound, match, verdict, outcome, durationMs: performance.now() - startedAt })
+    enforcement.audit({ head, inbound, match, verdict, outcome, times, durationMs: performance.now() - times.began })
   }
   try {
-    const judged = judge(exchange, { head, lines, progress }, enforcement)
+    const judged = judge(exchange, { head, lines, progress, times }, enforcement)
     const answer = judged instanceof Promise ? await judged : judged
     if (answer === null) return
     if ('denial' in answer) {
@@ -77,7 +86,7 @@ export async function enforce(exchange: EdgeExchange, enforcement: Enforcement):
       return
     }
     const own = ownHeaders(head, lines, progress, enforcement)
-    const outcome = await enforcement.forward(answer, exchange, own)
+    const outcome = await enforcement.forward(answer, exchange, { own, times })
     if (outcome instanceof Denial) {
       refuse(request, response, outcome, contextOf(head, lines, progress, enforcement))
       account(answer, { upstreamStatus: null, reason: outcome.reason, bytes: 0, domainDecision: null })
@@ -110,13 +119,21 @@ export function refuseBroken({ reason, peer }: BrokenRequest, enforcement: Enfor
     servername: null,
   }
   const denial = deny(reason)
-  enforcement.audit({ head, inbound: null, match: null, verdict: refused(denial), outcome: null, durationMs: 0 })
+  enforcement.audit({
+    head,
+    inbound: null,
+    match: null,
+    verdict: refused(denial),
+    outcome: null,
+    times: newTimes(0),
+    durationMs: 0,
+  })
   return refusalText(denial, contextOf(head, readLines([]), NO_PROGRESS, enforcement))
 }
 
 /** What was understood so far; filled in as `judge` goes on. */
 type Progress = { inbound: InboundRequest | null; match: RouteMatch | null; scheme: Scheme | null; origin: string | null }
-type Arrival = { readonly head: Head; readonly lines: HeadLines; readonly progress: Progress }
+type Arrival = { readonly head: Head; readonly lines: HeadLines; readonly progress: Progress; readonly times: Times }
 
 const NO_PROGRESS: Progress = { inbound: null, match: null, scheme: null, origin: null }
 const NOTHING_FOUND: Refused['found'] = { token: null, scheme: null, proof: null }
@@ -127,7 +144,7 @@ type Judged = Grant | Refused | null
 
 /** A promise only from where a decision begins: what is refused before it costs no more than it must. */
 function judge(exchange: EdgeExchange, arrival: Arrival, enforcement: Enforcement): Judged | Promise<Judged> {
-  const { head, lines, progress } = arrival
+  const { head, lines, progress, times } = arrival
   const { config } = enforcement
   const broken = framingProblem(exchange.request)
   if (broken !== null) return refused(deny(broken))
@@ -153,7 +170,7 @@ function judge(exchange: EdgeExchange, arrival: Arrival, enforcement: Enforcemen
   if (Number(exchange.request.headers['content-length'] ?? 0) > match.route.policy.max_body)
     return refused(deny('body_too_large'))
   const handshake = exchange.upgrade !== null && match.route.websocket ? enforcement.judgeHandshake(exchange.request) : null
-  return handshake === null ? enforcement.decide({ inbound, match }, exchange) : refused(handshake)
+  return handshake === null ? enforcement.decide({ inbound, match }, exchange, times) : refused(handshake)
 }
 
 function findRoute(inbound: InboundRequest, config: Config): RouteMatch | Denial {

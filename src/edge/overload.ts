@@ -11,12 +11,13 @@ export type EventLoopWatch = {
   close(): void
 }
 
-/** Watches the event loop of this process. */
-export function watchEventLoop(): EventLoopWatch {
+/** Watches the event loop of this process; `tell` hears each measurement (seconds). */
+export function watchEventLoop(tell: (late: Seconds) => void = () => undefined): EventLoopWatch {
   let expected = performance.now() + INTERVAL_MS
   let late = 0
   const timer = setInterval(() => {
     late = performance.now() - expected
+    tell(Math.max(0, late) / 1000)
     expected = performance.now() + INTERVAL_MS
   }, INTERVAL_MS)
   timer.unref()

@@ -96,6 +96,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   const server = app.server as Server
   applyLimits(server, limits)
   server.on('connection', (socket: Socket) => connections.accept(socket))
+  server.on('tlsClientError', connections.failed)
   server.prependListener('secureConnection', (socket) => connections.open(socket, listener.client_certificates))
   const leave = (request: IncomingMessage, socket: Socket, head: Buffer): void => {
     const response = answerOn(request, socket, connections)

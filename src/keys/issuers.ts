@@ -30,6 +30,8 @@ export type IssuerKeysOptions = {
   readonly previous?: Pick<IssuerKeys, 'known'>
 }
 
+export type IssuerReadings = { readonly issuer: string; readonly keys: number; readonly until: Seconds | null }
+
 /** Keys of one place, when they were fetched, and their generation. */
 export type KnownKeys = { readonly keys: readonly PublishedKey[]; readonly fetchedAt: Seconds; readonly generation: number }
 
@@ -41,6 +43,8 @@ export type IssuerKeys = {
   start(): Promise<void>
   /** One sentence for each issuer whose last fetch failed, or that has no usable key. */
   degraded(): readonly string[]
+  /** Of each issuer: keys that can be used now, and until when if it stays silent (null: they are read from a file). */
+  readings(): readonly IssuerReadings[]
   /** What was fetched from just this place; null: nothing that may be used now. */
   known(source: IssuerSource): KnownKeys | null
   close(): void
@@ -156,6 +160,13 @@ export function createIssuerKeys(sources: readonly IssuerSource[], options: Issu
     },
     degraded: () =>
       [...held.values()].flatMap(({ source, problem }) => (problem === null ? [] : [`issuer ${source.issuer}: ${problem}`])),
+    readings: () =>
+      [...held.values()].map((issuer) => {
+        expire(issuer)
+        const { source, keys, fetchedAt } = issuer
+        const until = source.keys.from === 'file' ? null : keys === null ? 0 : fetchedAt + source.jwks_max_stale
+        return { issuer: source.issuer, keys: keys?.length ?? 0, until }
+      }),
     known: (source) => {
       const issuer = held.get(source.issuer)
       if (issuer === undefined || source.keys.from === 'file' || placeOf(source) !== placeOf(issuer.source)) return null

@@ -4,7 +4,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Bytes } from '../verify/scalars.js'
 import type { Cache } from '../verify/types.js'
-import type { CacheReadings } from './registry.js'
+import type { CacheReadings } from './readings.js'
 
 /** Since the start of the process: a cache ends with its configuration, its counts go on. */
 export type CacheCounts = { hits: number; misses: number; evictions: number }

@@ -4,6 +4,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { TLSSocket } from 'node:tls'
 import type { Outcome } from '../audit/types.js'
+import type { Times } from '../times.js'
 import type { Reason } from '../verify/reasons.js'
 import type { Bytes, Seconds } from '../verify/scalars.js'
 import type { Grant } from '../verify/verdict.js'
@@ -15,6 +16,8 @@ export type Exchange = {
   readonly response: ServerResponse
   /** What the edge adds to whatever answer goes to the client, flat: X-Request-Id, DPoP-Nonce, Cache-Control. */
   readonly own: readonly string[]
+  /** Where it is written down when what happened. */
+  readonly times: Times
   /** Sends `100 Continue`, once, where the client expects it. Called when its body is about to be read. */
   readonly sendContinue: () => void
 }

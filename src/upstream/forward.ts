@@ -86,7 +86,12 @@ function run({ grant, exchange, send, options }: Run, resolve: (result: Outcome 
     return
   }
   response.on('close', gone)
-  const message = { body: grant.body?.bytes ?? body?.stream ?? null, headers: framingHeaders(framing), upgrade: null }
+  const message = {
+    body: grant.body?.bytes ?? body?.stream ?? null,
+    headers: framingHeaders(framing),
+    upgrade: null,
+    times: exchange.times,
+  }
   cancel = send(grant, message, {
     writing() {
       if (body === null) return

@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto'
 import type { Duplex, Readable } from 'node:stream'
 import { type Dispatcher, errors } from 'undici'
 import type { SigningKeys } from '../keys/signing.js'
+import type { Times } from '../times.js'
 import type { Seconds } from '../verify/scalars.js'
 import type { Upstream } from '../verify/types.js'
 import { Denial, deny, type Grant } from '../verify/verdict.js'
@@ -29,6 +30,8 @@ export type Message = {
   /** Headers of our own beside those of the grant: framing, or a WebSocket's handshake. Flat. */
   readonly headers: readonly string[]
   readonly upgrade: 'websocket' | null
+  /** Where it is written down when what happened. */
+  readonly times: Times
 }
 
 /** What comes back. After `end`, `failed` or `upgraded` nothing more does, and after `cancel` nothing at all. */
@@ -114,6 +117,7 @@ export function createSender({ pools, signingKeys, assertion, clock }: SenderOpt
           fail(deny('upstream_invalid', problem))
           return false
         }
+        message.times.answered = performance.now()
         receiver.head(status, headers, resume)
         // RFC 9112 §6.3 (1): it ends with its head. But who announces a coding may send a body all the same, and that would be the
         // next request's answer: this connection is not used again. After HEAD, and beside a length, undici itself closes it.
@@ -137,6 +141,7 @@ export function createSender({ pools, signingKeys, assertion, clock }: SenderOpt
           return
         }
         over = true
+        message.times.answered = performance.now()
         try {
           receiver.upgraded(headers as Buffer[], socket)
         } catch (error) {
@@ -162,7 +167,9 @@ export function createSender({ pools, signingKeys, assertion, clock }: SenderOpt
     const dispatch = (jti: string): void => {
       if (over) return
       const now = clock()
+      message.times.signing = performance.now()
       const token = signAssertion(grant, { ...assertion, key: signingKeys().current, now, target, jti })
+      message.times.signed = performance.now()
       const judged = requestHeaders(inbound, grant, { assertionHeader: assertion.header, assertion: token })
       if (judged instanceof Denial) {
         fail(judged)

@@ -6,6 +6,7 @@ import { type IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Outcome } from '../audit/types.js'
 import type { Limits } from '../config/config.js'
+import type { Times } from '../times.js'
 import { type Denial, deny, type Grant } from '../verify/verdict.js'
 import { type Answer, startAnswer, withoutHeader } from './answer.js'
 import { acceptanceProblem, readHandshake } from './handshake.js'
@@ -21,6 +22,8 @@ export type Handover = {
   /** What the client sent behind its handshake: the first bytes of the WebSocket, if there comes to be one. */
   readonly head: Buffer
   readonly own: readonly string[]
+  /** Where it is written down when what happened. */
+  readonly times: Times
   /** Where the edge has put one on the socket already; else one is made when there is something to answer. */
   readonly response?: ServerResponse
   /** Called when the tunnel stands; closing it ends it in good order (1001 when the gateway stops). */
@@ -49,7 +52,7 @@ type Run = { readonly grant: Grant; readonly handover: Handover; readonly send: 
 const NOTHING: Outcome = { upstreamStatus: null, reason: null, bytes: 0, domainDecision: null }
 
 function run({ grant, handover, send, options }: Run, resolve: (result: Outcome | Denial) => void): void {
-  const { request, socket, own } = handover
+  const { request, socket, own, times } = handover
   const { token, inbound } = grant.evidence
   const assertionHeader = options.assertion.header
   // Node's server has let go of this socket: without a listener its error would end the process.
@@ -108,7 +111,7 @@ function run({ grant, handover, send, options }: Run, resolve: (result: Outcome 
   }
 
   const refused: Receiver['head'] = (status, raw, resume) => {
-    const exchange = { request, response: takeResponse(handover), own, sendContinue: () => undefined }
+    const exchange = { request, response: takeResponse(handover), own, times, sendContinue: () => undefined }
     const refusal = startAnswer(grant, exchange, { assertionHeader, rest: () => 0, patience: options.limits.body_idle })
     refusal.head(status, raw, resume)
     answer = refusal
@@ -126,7 +129,7 @@ function run({ grant, handover, send, options }: Run, resolve: (result: Outcome 
   socket.on('close', gone)
   cancel = send(
     grant,
-    { body: null, headers: handshake.headers, upgrade: 'websocket' },
+    { body: null, headers: handshake.headers, upgrade: 'websocket', times },
     {
       writing: () => undefined,
       upgraded: accepted,

@@ -1,6 +1,7 @@
 // Real verdicts for the audit tests: a signed request goes through the real decide().
 import { createHash } from 'node:crypto'
 import { decide } from '../../src/decide.js'
+import { newTimes } from '../../src/times.js'
 import { replayKey } from '../../src/verify/hashes.js'
 import type { Policy } from '../../src/verify/policy.js'
 import { readTarget } from '../../src/verify/target.js'
@@ -104,24 +105,28 @@ export async function judge(change: Change = {}): Promise<Judged> {
   const used = new Set<string>()
   const jti = String(draft.proof?.claims.jti)
   if (change.replayed) used.add(replayKey(draft.proof?.key.jkt ?? '', jti))
-  const verdict = await decide({ inbound, match }, async () => held(change.body ?? Buffer.alloc(0)), {
-    clock: () => draft.now,
-    isRemembered: () => true,
-    keysFor: () => [{ kid: 'issuer-1', key: issuerKey.publicKey }],
-    keysGeneration: () => 1,
-    nonceTime: () => null,
-    tokens: new Map(),
-    proofHeaders: new Map(),
-    limits: { credential_bytes: 65536, proof_bytes: 8192, body_total: 60 },
-    replay: {
-      start: async () => undefined,
-      firstUse: async ({ key }) => (used.has(key) ? 'used' : 'first'),
-      degraded: () => null,
-      close: async () => {},
+  const verdict = await decide(
+    { inbound, match },
+    { holdBody: async () => held(change.body ?? Buffer.alloc(0)), times: newTimes(0) },
+    {
+      clock: () => draft.now,
+      isRemembered: () => true,
+      keysFor: () => [{ kid: 'issuer-1', key: issuerKey.publicKey }],
+      keysGeneration: () => 1,
+      nonceTime: () => null,
+      tokens: new Map(),
+      proofHeaders: new Map(),
+      limits: { credential_bytes: 65536, proof_bytes: 8192, body_total: 60 },
+      replay: {
+        start: async () => undefined,
+        firstUse: async ({ key }) => (used.has(key) ? 'used' : 'first'),
+        degraded: () => null,
+        close: async () => {},
+      },
+      charge: async () => null,
+      record: async () => true,
     },
-    charge: async () => null,
-    record: async () => true,
-  })
+  )
   const parts = [token, proof ?? ''].flatMap((jwt) => jwt.split('.')).filter((part) => part !== '')
   const { x = 'x', y = 'y' } = draft.proof?.key.jwk ?? {}
   return { inbound, match, verdict, draft, secrets: [token, proof ?? token, ...parts, jti, x, y, 'q-secret', 'c-secret'] }

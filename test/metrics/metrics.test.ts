@@ -1,8 +1,14 @@
 // What /metrics tells of a real gateway: decisions, caches, connections; and of several processes together.
+import { X509Certificate } from 'node:crypto'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { createCache, newCounts } from '../../src/metrics/caches.js'
+import { METRICS } from '../../src/metrics/catalogue.js'
+import { createHistogram } from '../../src/metrics/histogram.js'
 import { createMetrics, type MetricsJson, type Readings } from '../../src/metrics/registry.js'
 import { addEnded, sumMetrics } from '../../src/metrics/sum.js'
+import { newTimes } from '../../src/times.js'
 import { deny } from '../../src/verify/verdict.js'
 import { makeDraft } from '../support/draft.js'
 import { makeGrant } from '../support/granted.js'
@@ -24,11 +30,20 @@ const READINGS: Readings = {
   version: 'test',
   policyVersion: 'sha256:0',
   inFlight: 0,
-  connections: 0,
-  handshakes: { full: 0, resumed: 0 },
-  degraded: 0,
+  connections: { open: 0, refused: 0, full: 0, resumed: 0, failed: 0 },
+  eventLoopDelay: createHistogram([1]).readings(),
+  degraded: { issuer_keys: false, replay_store: false, audit: false, reload: false },
   audit: { dropped: 0, syncs: 0, counted: 0 },
   caches: {},
+  issuers: [],
+  expiries: [],
+  assertionKeys: [],
+  spans: { made: 0, sent: 0, failed: 0 },
+}
+
+/** Until it holds; far longer than it can take. */
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 600 && !(await condition()); i++) await sleep(50)
 }
 
 const draft = (path: string) => makeDraft({ host: HOST, path })
@@ -78,12 +93,135 @@ t.test('hits and misses of the caches', async (t) => {
 })
 
 t.test('connections, handshakes, what runs', async (t) => {
-  t.ok((await read('holdfast_tls_handshakes_full_total')) >= 1)
-  t.equal(await read('holdfast_degraded_parts'), 0)
+  t.ok((await read('holdfast_tls_handshakes_total{result="full"}')) >= 1)
+  t.equal(await read('holdfast_degraded{part="reload"}'), 0)
+  const failed = await read('holdfast_tls_handshakes_total{result="failed"}')
+  connect(lab.port, '127.0.0.1').end('no handshake')
+  await until(async () => (await read('holdfast_tls_handshakes_total{result="failed"}')) > failed)
+  lab.gateway.reportReload('a reload that was not taken')
+  t.equal(await read('holdfast_degraded{part="reload"}'), 1)
+  lab.gateway.reportReload(null)
   const { body } = await lab.admin('/metrics')
   t.match(body, /^holdfast_build_info\{version="test",node="[\d.]+",policy_version="sha256:[0-9a-f]{64}"\} 1$/m)
   t.match(body, /^nodejs_eventloop_lag_p99_seconds /m)
   t.match(body, /^# HELP holdfast_decisions_total \S/m)
+})
+
+t.test('what a request spent its time on, and what came of it', async (t) => {
+  const counts = async () => [
+    await read('holdfast_phase_duration_seconds_count{phase="verify"}'),
+    await read('holdfast_phase_duration_seconds_count{phase="replay"}'),
+    await read('holdfast_phase_duration_seconds_count{phase="sign"}'),
+    await read('holdfast_phase_duration_seconds_count{phase="upstream"}'),
+    await read('holdfast_request_duration_seconds_count{tier="bound_read"}'),
+    await read('holdfast_upstream_answers_total{upstream="cases",answer="2xx"}'),
+  ]
+  const before = await counts()
+  const granted = draft('/read/1')
+  t.equal((await lab.send(granted)).status, 200)
+  const [verify = 0, replay = 0, sign = 0, upstream = 0, all = 0, answers = 0] = before
+  t.same(await counts(), [verify + 1, replay + 1, sign + 1, upstream + 1, all + 1, answers + 1])
+  t.equal((await lab.send(granted)).status, 401, 'a replay is neither signed nor sent')
+  t.same(await counts(), [verify + 2, replay + 2, sign + 1, upstream + 1, all + 2, answers + 1])
+  t.equal((await lab.send(draft('/nowhere'))).status, 404, 'and what no route judges has none of these')
+  t.same(await counts(), [verify + 2, replay + 2, sign + 1, upstream + 1, all + 2, answers + 1])
+  const spent = await read('holdfast_phase_duration_seconds_sum{phase="upstream"}')
+  const took = await read('holdfast_request_duration_seconds_sum{tier="bound_read"}')
+  t.ok(spent > 0 && spent < took, 'seconds, and the part is less than the whole')
+})
+
+t.test('how far the clocks of clients are off', async (t) => {
+  const upTo = (bound: string) => read(`holdfast_proof_age_seconds_bucket{le="${bound}"}`)
+  const [ahead, young, all] = [await upTo('-30'), await upTo('60'), await upTo('+Inf')]
+  const statusOf = async (claims: object): Promise<number> => {
+    const one = draft('/read/1')
+    Object.assign(one.proof?.claims ?? {}, claims)
+    return (await lab.send(one)).status
+  }
+  const { now } = draft('/read/1')
+  t.equal(await statusOf({ iat: now + 100 }), 401)
+  t.equal(await statusOf({ iat: now - 500 }), 401)
+  t.equal(await statusOf({}), 200)
+  t.equal(await statusOf({ iat: now - 500, htm: 'PUT' }), 401, 'refused for something else: says nothing of a clock')
+  t.same([await upTo('-30'), await upTo('60'), await upTo('+Inf')], [ahead + 1, young + 2, all + 3])
+})
+
+t.test('when something ends, and which key signs', async (t) => {
+  const { body } = await lab.admin('/metrics')
+  const ends = [...body.matchAll(/^holdfast_expiry_timestamp_seconds\{kind="(\w+)",name="([^"]+)"\} (\d+)$/gm)]
+  t.same(
+    ends.map(([, kind, name]) => [kind, name]),
+    [
+      ['listener', '127.0.0.1:0'],
+      ['client_ca', '127.0.0.1:0'],
+    ],
+  )
+  const { validTo } = new X509Certificate(lab.certificates.files['server.crt'] ?? '')
+  t.equal(Number(ends[0]?.[3]), Date.parse(validTo) / 1000)
+  t.match(body, /^holdfast_assertion_key_info\{kid="[\w-]{43}",signs="true"\} 1$/m)
+  t.equal(await read('holdfast_issuer_keys{issuer="https://as.example.com"}'), 1)
+})
+
+t.test('every metric of the catalogue is there, with its labels and no others', async (t) => {
+  t.equal((await lab.send(draft('/public'))).status, 200)
+  const families = new Map((await lab.gateway.metrics()).map((family) => [family.name, family]))
+  for (const [name, { type, labels, help }] of Object.entries(METRICS)) {
+    const family = families.get(name)
+    if (family === undefined) {
+      t.fail(`${name} is not told`)
+      continue
+    }
+    t.match({ type: String(family.type), help: family.help }, { type, help })
+    for (const value of family.values) {
+      const own = Object.keys(value.labels).filter((label) => label !== 'le')
+      t.strictSame(own.sort(), [...labels].sort(), name)
+    }
+  }
+  const ours = [...families.keys()].filter((name) => name.startsWith('holdfast_'))
+  t.strictSame(ours.sort(), Object.keys(METRICS).sort())
+})
+
+t.test('what several workers come to', async (t) => {
+  const told = (readings: Partial<Readings>) => createMetrics(() => ({ ...READINGS, ...readings })).asJson()
+  const text = await sumMetrics([
+    await told({
+      inFlight: 3,
+      degraded: { ...READINGS.degraded, replay_store: true },
+      issuers: [{ issuer: 'https://as', keys: 2 }],
+      expiries: [
+        { kind: 'crl', name: 'one', at: 30 },
+        { kind: 'crl', name: 'one', at: 20 },
+      ],
+      eventLoopDelay: { bounds: [1], cumulative: [3, 4], sum: 5 },
+    }),
+    await told({
+      inFlight: 4,
+      issuers: [{ issuer: 'https://as', keys: 0 }],
+      expiries: [{ kind: 'crl', name: 'one', at: 25 }],
+      eventLoopDelay: { bounds: [1], cumulative: [1, 1], sum: 0.5 },
+    }),
+  ])
+  for (const line of [
+    'holdfast_workers 2',
+    'holdfast_requests_in_flight 7',
+    'holdfast_degraded{part="replay_store"} 1',
+    'holdfast_degraded{part="audit"} 0',
+    'holdfast_issuer_keys{issuer="https://as"} 0',
+    'holdfast_expiry_timestamp_seconds{kind="crl",name="one"} 20',
+    'holdfast_event_loop_delay_seconds_bucket{le="1"} 4',
+    'holdfast_event_loop_delay_seconds_bucket{le="+Inf"} 5',
+    'holdfast_event_loop_delay_seconds_sum 5.5',
+    'holdfast_event_loop_delay_seconds_count 5',
+  ])
+    t.ok(text.split('\n').includes(line), line)
+  t.equal(text.split('\n').filter((line) => line.startsWith('holdfast_build_info{')).length, 1)
+})
+
+t.test('a histogram puts a value where Prometheus looks for it', async (t) => {
+  const { observe, readings } = createHistogram([-1, 0, 5])
+  for (const value of [-2, -1, -0.5, 0, 5, 5.1]) observe(value)
+  t.same(readings().cumulative, [2, 4, 5, 6])
+  t.ok(Math.abs(readings().sum - 6.6) < 1e-9)
 })
 
 t.test('nothing that a client says becomes a label', async (t) => {
@@ -132,7 +270,14 @@ t.test('clients are told apart up to a number, and then are others', async (t) =
   const reported = [deny('token_unbound')]
   for (let i = 0; i < 1100; i++) {
     const evidence = { ...granted.evidence, token: { ...token, clientId: `client-${i}` }, reported }
-    metrics.decided({ route: granted.route, captured: {} }, { ...granted, evidence })
+    metrics.decided({
+      match: { route: granted.route, captured: {} },
+      verdict: { ...granted, evidence },
+      outcome: null,
+      receivedAt: 0,
+      times: newTimes(0),
+      durationMs: 1,
+    })
   }
   const text = await sumMetrics([await metrics.asJson()])
   const lines = text.split('\n').filter((line) => line.startsWith('holdfast_would_deny_total{'))

@@ -7,6 +7,7 @@ import http from 'node:http'
 import net, { type AddressInfo, type Socket } from 'node:net'
 import type { Outcome } from '../../src/audit/types.js'
 import { loadSigningKeys } from '../../src/keys/signing.js'
+import { newTimes } from '../../src/times.js'
 import { createForwarder } from '../../src/upstream/forward.js'
 import { createPools } from '../../src/upstream/pools.js'
 import type { Tunnel } from '../../src/upstream/tunnel.js'
@@ -75,7 +76,7 @@ export async function openFront(settings: FrontSettings): Promise<Front> {
     if (settings.hold) for await (const chunk of request) chunks.push(chunk as Buffer)
     const own = ['X-Request-Id', 'ours']
     const grant = grantFor(request, settings.hold ? Buffer.concat(chunks) : null)
-    const result = await forwarder.forward(grant, { request, response, own, sendContinue })
+    const result = await forwarder.forward(grant, { request, response, own, times: newTimes(0), sendContinue })
     if (result instanceof Denial) {
       const { status } = reasonRow(result.reason)
       response.writeHead(status, { 'Content-Type': 'application/problem+json', Connection: 'close' })
@@ -89,7 +90,14 @@ export async function openFront(settings: FrontSettings): Promise<Front> {
   server.on('upgrade', async (request, socket, head) => {
     const own = ['X-Request-Id', 'ours']
     const opened = settings.opened === undefined ? {} : { opened: settings.opened }
-    const result = await tunnels.open(grantFor(request, null), { request, socket: socket as Socket, head, own, ...opened })
+    const result = await tunnels.open(grantFor(request, null), {
+      request,
+      socket: socket as Socket,
+      head,
+      own,
+      times: newTimes(0),
+      ...opened,
+    })
     if (result instanceof Denial) {
       socket.end(`HTTP/1.1 ${reasonRow(result.reason).status} Refused\r\nConnection: close\r\n\r\n${result.reason}`)
     }

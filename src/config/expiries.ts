@@ -1,0 +1,47 @@
+// What of a configuration ends by itself, and when: certificates, CAs, revocation lists. For /metrics, which warns days ahead. Does
+// not speak of issuer keys: those end when nobody can renew them (keys/issuers.ts).
+
+import type { X509Certificate } from 'node:crypto'
+import type { Seconds } from '../verify/scalars.js'
+import type { Config } from './config.js'
+import { readCrl } from './crl.js'
+import { readCertificates } from './files.js'
+
+/** `kind` as in `holdfast_expiry_timestamp_seconds`; `name` as the operator wrote it. */
+export type Expiry = { readonly kind: string; readonly name: string; readonly at: Seconds }
+
+/** Everything that has an end. Of a chain or a bundle, the first to end. */
+export function expiriesOf({ listeners, admin, upstreams, issuers, replay }: Config): readonly Expiry[] {
+  const redis = replay.store === 'redis' ? replay.redis.tls : null
+  const named: readonly (readonly [kind: string, name: string, pem: string | null | undefined])[] = [
+    ...listeners.flatMap((listener) => {
+      const name = `${listener.host}:${listener.port}`
+      return [['listener', name, listener.tls.cert] as const, ['client_ca', name, listener.client_ca] as const]
+    }),
+    ['admin', `${admin.host}:${admin.port}`, admin.tls?.cert],
+    ...upstreams.flatMap(({ name, tls }) => [['upstream', name, tls.cert] as const, ['upstream_ca', name, tls.ca] as const]),
+    ...issuers.map(({ issuer, ca }) => ['issuer_ca', issuer, ca] as const),
+    ['redis', 'replay', redis?.cert],
+    ['redis_ca', 'replay', redis?.ca],
+  ]
+  return [
+    ...named.flatMap(([kind, name, pem]) => {
+      const at = pem == null ? null : firstEnd(pem)
+      return at === null ? [] : [{ kind, name, at }]
+    }),
+    ...listeners.flatMap(({ host, port, crl }) =>
+      crl.flatMap((pem) => {
+        const at = readCrl(pem)?.nextUpdate ?? null
+        return at === null ? [] : [{ kind: 'crl', name: `${host}:${port}`, at }]
+      }),
+    ),
+  ]
+}
+
+const endOf = ({ validTo }: X509Certificate): Seconds => Date.parse(validTo) / 1000
+
+/** null: there is no certificate in it. */
+function firstEnd(pem: string): Seconds | null {
+  const ends = (readCertificates(pem) ?? []).map(endOf)
+  return ends.length === 0 ? null : Math.min(...ends)
+}

@@ -1,0 +1,132 @@
+// Every metric of ours, as data: what /metrics, docs/metrics.md and the tests of deploy/ are made from. Names, units and labels as
+// Prometheus wants them (prometheus.io/docs/practices/naming). Values of labels are the operator's words (routes, tiers, issuers) or of
+// a fixed set, never a client's, with one exception that is bounded: `client_id` (registry.ts).
+
+export type MetricRow = {
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  /** The HELP line, and what docs/metrics.md says. */
+  readonly help: string
+  readonly labels: readonly string[]
+  /** What the values of several workers come to. */
+  readonly workers: 'sum' | 'min' | 'max' | 'first'
+}
+
+/** With upper bounds of its buckets. */
+type HistogramRow = MetricRow & { readonly bounds: readonly number[] }
+
+/** From a signature of 50 us to a slow upstream. */
+const DURATIONS = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+
+/** Around `clock_skew` and `proof_max_age`, which are 10 and 60 seconds unless routes.yaml says otherwise. */
+const SKEWS = [-60, -30, -10, -5, -2, -1, 0, 1, 2, 5, 10, 30, 60, 120, 300, 3600]
+
+const counter = (help: string, ...labels: readonly string[]): MetricRow => ({ type: 'counter', help, labels, workers: 'sum' })
+
+const gauge = (workers: MetricRow['workers'], help: string, ...labels: readonly string[]): MetricRow => ({
+  type: 'gauge',
+  help,
+  labels,
+  workers,
+})
+
+const histogram = (bounds: readonly number[], help: string, ...labels: readonly string[]): HistogramRow => ({
+  type: 'histogram',
+  help,
+  labels,
+  workers: 'sum',
+  bounds,
+})
+
+export const METRICS = {
+  holdfast_decisions_total: counter(
+    'Requests, by the route and tier that judged them (empty where none was found), what was decided, and why they were refused.',
+    'route',
+    'tier',
+    'decision',
+    'reason',
+  ),
+  holdfast_would_deny_total: counter(
+    'Requests that passed only because their tier reports for now: who must still be moved before report_only_until. The first 1,000 clients, then "other".',
+    'client_id',
+    'reason',
+  ),
+  holdfast_request_duration_seconds: histogram(
+    DURATIONS,
+    'From the head of a request to the end of its answer; WebSockets and event streams last as long as they are open.',
+    'tier',
+  ),
+  holdfast_phase_duration_seconds: histogram(
+    DURATIONS,
+    'What a request spent its time on: verify (token, proof, rules), replay (the store), sign (the assertion), upstream (until the head of its answer).',
+    'phase',
+  ),
+  holdfast_upstream_answers_total: counter(
+    'What came of requests that were forwarded: the class of the status, or why there was none (a reason; "gone": the client left first).',
+    'upstream',
+    'answer',
+  ),
+  holdfast_proof_age_seconds: histogram(
+    SKEWS,
+    'By our clock, how old proofs were by their iat that were granted or refused for their age alone; below 0 the client is ahead. iat has whole seconds.',
+  ),
+  holdfast_requests_in_flight: gauge('sum', 'Requests that are being served.'),
+  holdfast_connections: gauge('sum', 'Connections of clients that are open.'),
+  holdfast_connections_refused_total: counter(
+    'Connections closed at accept, over limits.connections or connections_per_address.',
+  ),
+  holdfast_tls_handshakes_total: counter(
+    'Handshakes: full, resumed (a session was taken up), or failed (and connections that ended before it was complete).',
+    'result',
+  ),
+  holdfast_event_loop_delay_seconds: histogram(
+    DURATIONS,
+    'How late a timer fires that is due every 50 ms; over limits.event_loop_delay new requests are refused as overloaded.',
+  ),
+  holdfast_cache_hits_total: counter('Look-ups that found what they looked for: tokens, proof_keys.', 'cache'),
+  holdfast_cache_misses_total: counter('Look-ups that did not.', 'cache'),
+  holdfast_cache_evictions_total: counter(
+    'Entries that made room for others; if that goes on, there are more clients than the cache holds.',
+    'cache',
+  ),
+  holdfast_cache_entries: gauge('sum', 'Entries.', 'cache'),
+  holdfast_cache_bytes: gauge('sum', 'What the entries are estimated to take.', 'cache'),
+  holdfast_degraded: gauge(
+    'max',
+    '1 while something is wrong with this part, as /readyz says in words: issuer_keys, replay_store, audit, reload.',
+    'part',
+  ),
+  holdfast_issuer_keys: gauge('min', 'Keys of an issuer that can be used now.', 'issuer'),
+  holdfast_expiry_timestamp_seconds: gauge(
+    'min',
+    'When something ends (Unix time), the earliest where there are several: certificates (listener, admin, upstream, redis, tracing), the CAs that others are judged by (client_ca, upstream_ca, issuer_ca, redis_ca, tracing_ca), crl (its nextUpdate), issuer_keys (if the issuer stays silent; 0: there are none).',
+    'kind',
+    'name',
+  ),
+  holdfast_assertion_key_info: gauge(
+    'first',
+    '1; the keys of assertions that are published, and which of them signs.',
+    'kid',
+    'signs',
+  ),
+  holdfast_audit_lines_dropped_total: counter('Audit lines that could not be written.'),
+  holdfast_audit_syncs_total: counter('Times that the audit file was synced to disk.'),
+  holdfast_audit_refusals_summarised_total: counter('Refusals beyond refusals_per_second, told of in a refusals_summary only.'),
+  holdfast_trace_spans_total: counter(
+    'Spans of traces: made, sent to the collector, or failed; those made and neither are waiting, or dropped because too many were.',
+    'result',
+  ),
+  holdfast_workers: gauge('sum', 'Processes that serve, as many as answered.'),
+  holdfast_worker_ends_total: counter('Workers that ended unasked and were replaced.'),
+  holdfast_build_info: gauge(
+    'first',
+    '1; the version of the gateway, of node, and the policy it serves by (a hash of routes.yaml).',
+    'version',
+    'node',
+    'policy_version',
+  ),
+} as const satisfies Record<string, MetricRow>
+
+export type MetricName = keyof typeof METRICS
+
+/** Parts that can be degraded, as a label. */
+export type Part = 'issuer_keys' | 'replay_store' | 'audit' | 'reload'
