@@ -45,6 +45,10 @@ export const METRICS = {
     'decision',
     'reason',
   ),
+  holdfast_refusals_total: counter(
+    'Refused requests by reason alone, every reason from the start on: what alerts are made from, because a rate does not see the first of a new series.',
+    'reason',
+  ),
   holdfast_would_deny_total: counter(
     'Requests that passed only because their tier reports for now: who must still be moved before report_only_until. The first 1,000 clients, then "other".',
     'client_id',

@@ -2,7 +2,7 @@
 // object, because labels are strings that would have to be put together each time; samples are made of them when somebody asks.
 
 import type { Times } from '../times.js'
-import type { Reason } from '../verify/reasons.js'
+import { REASONS, type Reason } from '../verify/reasons.js'
 import type { Refused, RouteMatch } from '../verify/types.js'
 import type { Grant } from '../verify/verdict.js'
 import { METRICS, type MetricName } from './catalogue.js'
@@ -62,6 +62,7 @@ export function createDecisionMetrics(): DecisionMetrics {
   }
   const ages = createHistogram(METRICS.holdfast_proof_age_seconds.bounds)
   const decisions = createTotals('holdfast_decisions_total')
+  const refusals = new Map<string, number>(Object.keys(REASONS).map((reason) => [reason, 0]))
   const answers = createTotals('holdfast_upstream_answers_total')
   const byClient = createTotals('holdfast_would_deny_total')
   const clients = new Set<string>()
@@ -94,7 +95,10 @@ export function createDecisionMetrics(): DecisionMetrics {
       const where = { route: route?.path ?? '', tier: route?.tier ?? '' }
       const upstream = route?.upstream.name ?? ''
       decisions.add({ ...where, decision: 'permit', reason: '' }, permits)
-      for (const [reason, count] of denials) decisions.add({ ...where, decision: 'deny', reason }, count)
+      for (const [reason, count] of denials) {
+        decisions.add({ ...where, decision: 'deny', reason }, count)
+        add(refusals, reason, count)
+      }
       for (const [reason, count] of wouldDeny) decisions.add({ ...where, decision: 'would_deny', reason }, count)
       for (const [index, count] of classes.entries())
         answers.add({ upstream, answer: index === 0 ? 'gone' : `${index}xx` }, count)
@@ -139,6 +143,10 @@ export function createDecisionMetrics(): DecisionMetrics {
       settle()
       return [
         decisions.family(),
+        samplesFamily(
+          'holdfast_refusals_total',
+          [...refusals].map(([reason, count]) => [{ reason }, count]),
+        ),
         byClient.family(),
         answers.family(),
         histogramFamily(

@@ -14,6 +14,7 @@ import { makeDraft } from '../support/draft.js'
 import { makeGrant } from '../support/granted.js'
 import { bearer } from '../support/kinds.js'
 import { HOST, startLab } from '../support/lab.js'
+import { READINGS } from '../support/readings.js'
 
 const lab = await startLab({
   store: 'memory',
@@ -25,21 +26,6 @@ const lab = await startLab({
   }),
 })
 t.teardown(() => lab.stop())
-
-const READINGS: Readings = {
-  version: 'test',
-  policyVersion: 'sha256:0',
-  inFlight: 0,
-  connections: { open: 0, refused: 0, full: 0, resumed: 0, failed: 0 },
-  eventLoopDelay: createHistogram([1]).readings(),
-  degraded: { issuer_keys: false, replay_store: false, audit: false, reload: false },
-  audit: { dropped: 0, syncs: 0, counted: 0 },
-  caches: {},
-  issuers: [],
-  expiries: [],
-  assertionKeys: [],
-  spans: { made: 0, sent: 0, failed: 0 },
-}
 
 /** Until it holds; far longer than it can take. */
 async function until(condition: () => Promise<boolean>): Promise<void> {
@@ -69,6 +55,8 @@ t.test('decisions by route, tier and reason', async (t) => {
   t.same([await read(permits), await read(denials)], [4, 1], 'asking counts nothing twice')
   t.equal((await lab.send(draft('/read/1'))).status, 200)
   t.equal(await read(permits), 5)
+  t.equal(await read('holdfast_refusals_total{reason="proof_replayed"}'), 1)
+  t.match((await lab.admin('/metrics')).body, /^holdfast_refusals_total\{reason="gateway_fault"\} 0$/m, 'there before it happens')
 })
 
 t.test('who must still be moved to bound tokens, by client', async (t) => {
