@@ -19,6 +19,8 @@ import { type CacheCounts, type CountedCache, createCache } from './metrics/cach
 import type { Histogram } from './metrics/histogram.js'
 import type { Metrics } from './metrics/registry.js'
 import type { ReplayStore } from './replay/store.js'
+import { isSampled } from './tracing/context.js'
+import type { Traces } from './tracing/traces.js'
 import { createForwarder } from './upstream/forward.js'
 import { readHandshake } from './upstream/handshake.js'
 import { createPools, type Pools } from './upstream/pools.js'
@@ -68,6 +70,8 @@ export type Adapters = {
   /** WebSockets that are open: no server of Node's looks after them any more. */
   readonly tunnels: Set<Tunnel>
   readonly metrics: Metrics
+  /** null: there are none. */
+  readonly traces: Traces | null
   readonly cacheCounts: Readonly<Record<'tokens' | 'proof_keys', CacheCounts>>
 }
 
@@ -107,7 +111,9 @@ export type Running = {
 
 /** Everything that hangs on one configuration, issuer keys fetched; `previous` is what served before a reload. */
 export async function assemble(config: Config, adapters: Adapters, previous?: Running): Promise<Running> {
-  const { options, replay, rates, audit, loop } = adapters
+  const { options, replay, rates, audit, loop, traces } = adapters
+  const share = config.tracing?.sample ?? 0
+  const isTraced = (requestId: string): boolean => traces !== null && isSampled(requestId, share)
   const bodies = createBodyHolder(shareOf(config.limits, config.workers), adapters.bodies)
   const known = previous === undefined ? {} : { previous: previous.issuerKeys }
   const fetching = options.fetchSet === undefined ? {} : { fetchSet: options.fetchSet }
@@ -115,7 +121,7 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
   await issuerKeys.start()
   const keys = loadSigningKeys(config.assertion.keys)
   const pools = createPools(config.upstreams)
-  const sending = { pools, signingKeys: () => keys, assertion: config.assertion, clock, limits: config.limits }
+  const sending = { pools, signingKeys: () => keys, assertion: config.assertion, clock, isTraced, limits: config.limits }
   const forwarder = createForwarder(sending)
   const tunnels = createTunnels(sending)
   const secrets = config.nonceSecrets.length > 0 ? config.nonceSecrets : [options.nonceSecret]
@@ -168,6 +174,11 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
       audit: ({ head, inbound, times, ...account }) => {
         const { match, verdict, outcome, durationMs } = account
         adapters.metrics.decided({ match, verdict, outcome, receivedAt: head.receivedAt, times, durationMs })
+        if (traces !== null && isTraced(head.requestId)) {
+          const { requestId, receivedAt, method, httpVersion, rawHeaders } = head
+          const arrived = { requestId, receivedAt, method, httpVersion, rawHeaders, host: inbound?.host ?? null }
+          traces.ended({ ...arrived, match, verdict, outcome, times, durationMs })
+        }
         if (isRecorded(verdict)) recordAfter(audit, facts({ arrived: inbound ?? head, ...account }))
       },
       fault: (error) => options.log(`gateway fault: ${error instanceof Error ? error.stack : String(error)}`),

@@ -19,7 +19,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   config: { src: ['verify'], npm: ['yaml', 'zod', 'node:fs', 'node:path', 'node:os', 'node:crypto', 'node:tls', 'node:util'] },
   audit: { src: ['verify'], npm: ['node:fs', 'node:path', 'node:util', 'node:timers/promises'] },
   upstream: {
-    src: ['verify', 'keys/signing', 'config/config', 'audit/types', 'times'],
+    src: ['verify', 'keys/signing', 'config/config', 'audit/types', 'times', 'tracing/context'],
     npm: ['undici', 'node:crypto', 'node:http', 'node:stream', 'node:tls', 'node:net'],
   },
   edge: {
@@ -40,13 +40,37 @@ const RULES: Readonly<Record<string, Rule>> = {
     npm: ['node:fs', 'node:path', 'node:util', 'node:crypto', 'node:net', '@peculiar/x509', 'reflect-metadata'],
   },
   times: { src: [], npm: [] },
+  // The SDK behind tracing/otlp.ts is loaded only where it is wanted, so nobody else may import it.
+  tracing: {
+    src: ['verify', 'times'],
+    npm: [
+      '@opentelemetry/api',
+      '@opentelemetry/exporter-trace-otlp-http',
+      '@opentelemetry/resources',
+      '@opentelemetry/sdk-trace',
+      'node:timers/promises',
+    ],
+  },
   decide: { src: ['verify', 'replay/store', 'times'], npm: ['node:crypto'] },
   running: {
-    src: ['verify', 'replay/store', 'limits/rate', 'keys', 'config', 'audit', 'upstream', 'edge', 'decide', 'metrics'],
+    src: [
+      'verify',
+      'replay/store',
+      'limits/rate',
+      'keys',
+      'config',
+      'audit',
+      'upstream',
+      'edge',
+      'decide',
+      'metrics',
+      'tracing/context',
+      'tracing/traces',
+    ],
     npm: ['node:http'],
   },
   gateway: {
-    src: ['verify', 'replay', 'limits', 'config/config', 'audit', 'edge', 'admin', 'metrics', 'running'],
+    src: ['verify', 'replay', 'limits', 'config/config', 'audit', 'edge', 'admin', 'metrics', 'running', 'tracing/traces'],
     npm: ['node:crypto', 'node:os', 'node:timers/promises'],
   },
   serve: { src: ['cli/command', 'cluster', 'config'], npm: ['node:cluster', 'node:path'] },

@@ -82,6 +82,8 @@ export type Config = {
   /** [current, previous]; empty: made at start. */
   readonly nonceSecrets: readonly string[]
   readonly audit: { readonly file: string | null; readonly refusals_per_second: number }
+  /** Where traces go, and of which share of requests there are any; null: nowhere. */
+  readonly tracing: { readonly otlp: string; readonly sample: number; readonly tls: Upstream['tls'] } | null
   readonly assertion: {
     readonly issuer: string
     /** PEM, the first signs, all are published. */

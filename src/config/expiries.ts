@@ -11,7 +11,7 @@ import { readCertificates } from './files.js'
 export type Expiry = { readonly kind: string; readonly name: string; readonly at: Seconds }
 
 /** Everything that has an end. Of a chain or a bundle, the first to end. */
-export function expiriesOf({ listeners, admin, upstreams, issuers, replay }: Config): readonly Expiry[] {
+export function expiriesOf({ listeners, admin, upstreams, issuers, replay, tracing }: Config): readonly Expiry[] {
   const redis = replay.store === 'redis' ? replay.redis.tls : null
   const named: readonly (readonly [kind: string, name: string, pem: string | null | undefined])[] = [
     ...listeners.flatMap((listener) => {
@@ -21,6 +21,8 @@ export function expiriesOf({ listeners, admin, upstreams, issuers, replay }: Con
     ['admin', `${admin.host}:${admin.port}`, admin.tls?.cert],
     ...upstreams.flatMap(({ name, tls }) => [['upstream', name, tls.cert] as const, ['upstream_ca', name, tls.ca] as const]),
     ...issuers.map(({ issuer, ca }) => ['issuer_ca', issuer, ca] as const),
+    ['tracing', 'collector', tracing?.tls.cert],
+    ['tracing_ca', 'collector', tracing?.tls.ca],
     ['redis', 'replay', redis?.cert],
     ['redis_ca', 'replay', redis?.ca],
   ]

@@ -22,6 +22,20 @@ export const count = (least: number, most: number) => {
 
 export const port = count(0, 65535)
 
+/** From 0 to 1; as text too, which is what `${SHARE}` gives. */
+export const share = z
+  .union(
+    [
+      z.number().min(0).max(1),
+      z
+        .string()
+        .regex(/^(?:0|1|0?\.\d{1,9})$/)
+        .transform(Number),
+    ],
+    'expected a number from 0 to 1, such as 0.1',
+  )
+  .meta({ title: 'number' })
+
 /** A duration longer than nothing. */
 export const time = duration.refine((seconds) => seconds > 0, 'must be longer than nothing')
 
@@ -44,6 +58,13 @@ export const oneOrMore = <T extends z.ZodType<unknown, string>>(item: T) =>
 /** Names of tiers and upstreams: they stand in logs, metrics and the assertion. */
 export const NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/
 export const name = z.string().regex(NAME, 'expected a name: letters, digits, `_`, `.` and `-`, beginning with a letter')
+
+/** What a TLS client of ours trusts and shows; the other side is always verified. */
+export const clientTls = z.strictObject({
+  ca: path.describe('A private CA, PEM; left out: the system’s.').optional(),
+  cert: path.describe('Our client certificate, PEM; left out: none.').optional(),
+  key: path.describe('Its private key, PEM.').optional(),
+})
 
 /** RFC 9110 §5.1. */
 export const headerName = z

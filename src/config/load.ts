@@ -17,7 +17,7 @@ import { demandFixed } from './reload.js'
 import { resolveRoutes } from './routes.js'
 import { readIncluded, readRaw, readSections, type Sections } from './sections.js'
 import { type Place, readSource, type Source, under } from './source.js'
-import { resolveAssertion, resolveAudit, resolveReplay, resolveWorkers } from './state.js'
+import { resolveAssertion, resolveAudit, resolveReplay, resolveTracing, resolveWorkers } from './state.js'
 import { resolveTiers } from './tiers.js'
 import { resolveUpstreams } from './upstreams.js'
 import { warn } from './warnings.js'
@@ -71,6 +71,7 @@ function assemble(sections: Sections, sources: readonly Source[], loading: Loadi
   )
   const admin = single.admin && resolveAdmin(single.admin, at('admin'), loading)
   const replay = single.replay && resolveReplay(single.replay, at('replay'), loading)
+  const tracing = single.tracing ? resolveTracing(single.tracing, at('tracing'), loading) : null
   const assertion = single.assertion && resolveAssertion(single.assertion, { ...loading, place: at('assertion'), publicOrigins })
   const store = single.replay?.store ?? 'redis'
   const workers = single.workers && resolveWorkers(single.workers, store, { ...loading, place: at('workers') })
@@ -103,6 +104,7 @@ function assemble(sections: Sections, sources: readonly Source[], loading: Loadi
     replay,
     nonceSecrets: dpop.nonce_secret ?? [],
     audit: resolveAudit(audit, at('audit')),
+    tracing,
     assertion,
     upstreams: [...upstreams.values()].filter((upstream) => upstream !== null),
     routes: routes.map(({ value }) => value),

@@ -1,4 +1,4 @@
-// What can't change while the gateway runs (contract §2 Reload): addresses, the admin listener, workers, replay, audit. A reload that
+// What can't change while the gateway runs (contract §2 Reload): addresses, the admin listener, workers, replay, audit, tracing. A reload that
 // changes one is refused with its line, because half of it would be worse than none.
 
 import { isDeepStrictEqual } from 'node:util'
@@ -12,6 +12,7 @@ const FIXED: Readonly<Record<string, (config: Config) => unknown>> = {
   workers: ({ workers }) => workers,
   replay: ({ replay }) => replay,
   audit: ({ audit }) => audit,
+  tracing: ({ tracing }) => tracing,
 }
 
 /** Finds what `next` changes that `running` can't. */

@@ -1,7 +1,7 @@
 // The forms of the settings about what is remembered, written and signed: replay, dpop, audit, assertion (contract §2).
 
 import { z } from 'zod'
-import { count, headerName, path, text, time, timeout } from './fields.js'
+import { clientTls, count, headerName, path, share, text, time, timeout, webUrl } from './fields.js'
 
 const redisUrl = z
   .string()
@@ -17,14 +17,7 @@ const redis = z.strictObject({
   username: text.describe('User of the Redis ACL; left out: none.').optional(),
   password: text.describe('Its password, from a mounted secret or the environment; left out: none.').optional(),
   key_prefix: z.string().prefault('holdfast:').describe('What the name of every record begins with.').meta({ title: 'text' }),
-  tls: z
-    .strictObject({
-      ca: path.describe('A private CA; left out: the system’s.').optional(),
-      cert: path.describe('A client certificate, PEM; left out: none.').optional(),
-      key: path.describe('Its private key, PEM.').optional(),
-    })
-    .describe('With `rediss://`; its certificate is always verified.')
-    .optional(),
+  tls: clientTls.describe('With `rediss://`; its certificate is always verified.').optional(),
   wait: count(0, 10)
     .describe('Replicas that must have each record; left out: 1 with `sentinels` or `cluster`, else 0.')
     .optional(),
@@ -55,6 +48,12 @@ export const audit = z.strictObject({
   refusals_per_second: count(1, 1_000_000)
     .prefault(100)
     .describe('Refusals of callers who have proven nothing that are written; the rest are counted.'),
+})
+
+export const tracing = z.strictObject({
+  otlp: webUrl.describe('Where a collector takes OTLP over HTTP, such as https://collector:4318/v1/traces.'),
+  sample: share.prefault(0.1).describe('The share of requests that have a trace, chosen by chance, from 0 to 1.'),
+  tls: clientTls.describe('With an https address; the certificate of the collector is always verified.').optional(),
 })
 
 /** Longer, and a stolen assertion would be worth something. */

@@ -2,19 +2,12 @@
 
 import { z } from 'zod'
 import { onOff, orOff } from '../verify/scalars.js'
-import { count, headerName, path, text, timeout, webUrl } from './fields.js'
+import { clientTls, count, headerName, text, timeout, webUrl } from './fields.js'
 
 export const upstream = z.strictObject({
   url: webUrl.describe('Where it is; may have a base path.'),
   audience: text.describe('`aud` of the assertion; left out: the name of the upstream.').optional(),
-  tls: z
-    .strictObject({
-      ca: path.describe('A private CA, PEM; left out: the system’s.').optional(),
-      cert: path.describe('Our client certificate, PEM; left out: none.').optional(),
-      key: path.describe('Its private key, PEM.').optional(),
-    })
-    .describe('With an https `url`; the certificate of the upstream is always verified.')
-    .optional(),
+  tls: clientTls.describe('With an https `url`; the certificate of the upstream is always verified.').optional(),
   timeouts: z
     .strictObject({
       connect: timeout.prefault('2s').describe('To connect.'),

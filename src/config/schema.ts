@@ -6,7 +6,7 @@ import { count, name, path, pause, text } from './fields.js'
 import { issuer } from './schema-issuers.js'
 import { admin, limits, listener } from './schema-listen.js'
 import { route, tier } from './schema-routes.js'
-import { assertion, audit, dpop, replay } from './schema-state.js'
+import { assertion, audit, dpop, replay, tracing } from './schema-state.js'
 import { upstream } from './schema-upstreams.js'
 
 /** Parts that are judged as one. */
@@ -28,6 +28,7 @@ export const SINGLE = {
   replay: replay.prefault({}).describe('How it is known that a proof was used before.'),
   dpop: dpop.prefault({}).describe('Nonces.'),
   audit: audit.prefault({}).describe('The audit log.'),
+  tracing: tracing.describe('OpenTelemetry traces; left out: none.').optional(),
   assertion: assertion.describe('What upstreams get in place of the token.'),
 } as const
 
@@ -58,6 +59,7 @@ export const routesFile = z.strictObject({
   replay: SINGLE.replay,
   dpop: SINGLE.dpop,
   audit: SINGLE.audit,
+  tracing: SINGLE.tracing,
   assertion: SINGLE.assertion,
   tiers: z.record(name, tier).prefault({}).describe('Built-in tiers that are changed, and tiers that are added.'),
   upstreams: z.record(name, upstream).describe('Services behind us.'),

@@ -1,4 +1,4 @@
-// Replay store, nonces, audit log and assertion keys, resolved; and how many processes there are.
+// Replay store, nonces, audit log, traces and assertion keys, resolved; and how many processes there are.
 
 import { reservedBlock } from '../verify/reserved-headers.js'
 import type { Config, RedisSettings } from './config.js'
@@ -61,6 +61,13 @@ export const resolveAudit = ({ file, refusals_per_second }: Single['audit'], pla
   file: file === undefined ? null : absolute({ value: file, place: under(place, 'file') }),
   refusals_per_second,
 })
+
+export function resolveTracing(tracing: NonNullable<Single['tracing']>, place: Place, loading: Loading): Config['tracing'] {
+  const { otlp, sample, tls } = tracing
+  if (tls !== undefined && otlp.startsWith('http:'))
+    loading.findings.problem(under(place, 'tls'), 'is read with an https address only: say https, or leave it out')
+  return { otlp, sample, tls: readTls(tls ?? {}, under(place, 'tls'), loading) }
+}
 
 type AssertionAt = Loading & { readonly place: Place; readonly publicOrigins: readonly string[] }
 

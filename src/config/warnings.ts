@@ -81,6 +81,9 @@ function warnOfState({ config, places, warn }: Subject): void {
       at('audit', 'file'),
       '`audit: durable` is then written to standard output, without knowing that it is on disk: name a file',
     )
+  const { tracing } = config
+  if (tracing?.otlp.startsWith('http:') && !isLoopback(new URL(tracing.otlp).hostname))
+    warn(at('tracing', 'otlp'), 'traces travel in plaintext: use https, or a collector on this machine')
 }
 
 function warnOfIssuers({ config, places, warn }: Subject): void {

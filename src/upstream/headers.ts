@@ -2,6 +2,7 @@
 // and only then ours are added: so no `Connection` and no second spelling of a name can take ours away or stand beside them.
 // Flat lists, [name, value, name, value, ...], as undici and writeHead take them. Does not write framing or body headers.
 
+import { traceparentOf } from '../tracing/context.js'
 import { normalName, reservedBlock } from '../verify/reserved-headers.js'
 import type { Evidence, InboundRequest, PeerCertificate, Route, Upstream } from '../verify/types.js'
 import { Denial, deny, type Grant } from '../verify/verdict.js'
@@ -58,6 +59,8 @@ export type OwnRequestHeaders = {
   /** The assertion's header, as routes.yaml names it. */
   readonly assertionHeader: string
   readonly assertion: string
+  /** Spans of this request go to a collector, so the upstream's should too. */
+  readonly isTraced: boolean
 }
 
 export type RequestHeaders = {
@@ -79,7 +82,7 @@ export function requestHeaders(inbound: InboundRequest, grant: Grant, own: OwnRe
 
   headers.push(own.assertionHeader, own.assertion, 'Host', upstream.preserve_host ? inbound.host : upstream.url.host)
   // A name that `set_headers` sets is the operator's: one value, theirs.
-  const ours = ownHeaders(inbound, grant)
+  const ours = ownHeaders(inbound, grant, own.isTraced)
   for (let i = 0; i < ours.length; i += 2) {
     const name = ours[i] ?? ''
     if (rules.set.size === 0 || !rules.set.has(normalName(name))) headers.push(name, ours[i + 1] ?? '')
@@ -118,7 +121,7 @@ function passingHeaders(raw: readonly string[], rules: Rules, assertionName: str
 }
 
 /** What we say of the request: of the real peer and of the Host that was served, never of a client's claim. */
-function ownHeaders(inbound: InboundRequest, { evidence, route, assertionId }: Grant): string[] {
+function ownHeaders(inbound: InboundRequest, { evidence, route, assertionId }: Grant, isTraced: boolean): string[] {
   const { host, peer, requestId, interactionId } = inbound
   // A peer behind a socket that no one speaks for has no address.
   const address = peer.address.split('%', 1)[0] || 'unknown'
@@ -137,7 +140,7 @@ function ownHeaders(inbound: InboundRequest, { evidence, route, assertionId }: G
     'Via',
     '1.1 holdfast',
     'traceparent',
-    traceparentOf(requestId, assertionId),
+    traceparentOf(requestId, assertionId, isTraced),
   ]
   if (interactionId !== null) headers.push('x-fapi-interaction-id', interactionId)
   if (route.upstream.client_cert && evidence.certificate !== null) {
@@ -145,13 +148,6 @@ function ownHeaders(inbound: InboundRequest, { evidence, route, assertionId }: G
   }
   return headers
 }
-
-/**
- * A trace of ours, not sampled (W3C Trace Context §3.2): the request's id and the assertion's, so that a trace leads to the audit
- * event and back. Both are random UUIDs, whose version and variant bits keep them from being all zeros, which would be invalid.
- */
-const traceparentOf = (requestId: string, assertionId: string): string =>
-  `00-${requestId.replaceAll('-', '')}-${assertionId.slice(19).replaceAll('-', '')}-00`
 
 /** RFC 9440 §2.1: a Byte Sequence of the DER. */
 const certificateValue = ({ der }: PeerCertificate): string => `:${Buffer.from(der).toString('base64')}:`

@@ -23,6 +23,8 @@ export type SenderOptions = {
   readonly signingKeys: () => SigningKeys
   readonly assertion: { readonly issuer: string; readonly ttl: Seconds; readonly header: string }
   readonly clock: () => Seconds
+  /** Has a request a trace that goes to a collector? */
+  readonly isTraced: (requestId: string) => boolean
 }
 
 export type Message = {
@@ -56,7 +58,7 @@ const INTERIM_ANSWERS = 8
 /** Gives the request to the upstream's pool, and what comes of it to the receiver, which may be called before this returns. */
 export type Send = (grant: Grant, message: Message, receiver: Receiver) => Cancel
 
-export function createSender({ pools, signingKeys, assertion, clock }: SenderOptions): Send {
+export function createSender({ pools, signingKeys, assertion, clock, isTraced }: SenderOptions): Send {
   return (grant, message, receiver) => {
     const { inbound } = grant.evidence
     const { upstream } = grant.route
@@ -170,7 +172,8 @@ export function createSender({ pools, signingKeys, assertion, clock }: SenderOpt
       message.times.signing = performance.now()
       const token = signAssertion(grant, { ...assertion, key: signingKeys().current, now, target, jti })
       message.times.signed = performance.now()
-      const judged = requestHeaders(inbound, grant, { assertionHeader: assertion.header, assertion: token })
+      const own = { assertionHeader: assertion.header, assertion: token, isTraced: isTraced(inbound.requestId) }
+      const judged = requestHeaders(inbound, grant, own)
       if (judged instanceof Denial) {
         fail(judged)
         return

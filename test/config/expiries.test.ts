@@ -20,6 +20,7 @@ admin: { tls: { key: certs/gateway.key, cert: certs/gateway.crt } }
 public_origins: [https://api.example.com]
 issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, tls: { ca: certs/ca.crt } }]
 replay: { store: redis, redis: { url: rediss://redis:6379, tls: { ca: certs/two-cas.crt, cert: certs/gateway.crt, key: certs/gateway.key } } }
+tracing: { otlp: 'https://collector:4318/v1/traces', tls: { ca: certs/ca.crt, cert: certs/gateway.crt, key: certs/gateway.key } }
 assertion: { key: certs/assertion.key }
 upstreams:
   cases: { url: https://cases.internal, tls: { ca: certs/internal-ca.crt, cert: certs/gateway.crt, key: certs/gateway.key } }
@@ -46,6 +47,8 @@ t.test('everything that has an end is listed by what it is for', async (t) => {
     ['upstream', 'cases', endOf('gateway.crt')],
     ['upstream_ca', 'cases', endOf('ca.crt')],
     ['issuer_ca', 'https://as.example.com', endOf('ca.crt')],
+    ['tracing', 'collector', endOf('gateway.crt')],
+    ['tracing_ca', 'collector', endOf('ca.crt')],
     ['redis', 'replay', endOf('gateway.crt')],
     ['redis_ca', 'replay', Math.min(endOf('client-ca.crt'), endOf('two-cas.crt'))],
     ['crl', '0.0.0.0:8444', crl?.[2]],

@@ -13,12 +13,15 @@ t.test('refuses what only a restart can change, each with its line', async (t) =
   const { files } = await makeCertificates('api.example.com')
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, 'keys', name), text)
   const file = join(folder, 'routes.yaml')
-  const text = (changes: Partial<Record<'port' | 'admin' | 'audit' | 'path' | 'replay', string>> = {}): string => `version: 1
+  const text = (
+    changes: Partial<Record<'port' | 'admin' | 'audit' | 'path' | 'replay' | 'otlp', string>> = {},
+  ): string => `version: 1
 listen: { port: ${changes.port ?? 8443}, tls: { key: keys/server.key, cert: keys/server.crt } }
 admin: { port: ${changes.admin ?? 9090} }
 workers: 1
 replay: ${changes.replay ?? '{ store: memory }'}
 audit: { file: ${changes.audit ?? 'a.jsonl'} }
+tracing: { otlp: '${changes.otlp ?? 'http://127.0.0.1:4318/v1/traces'}' }
 public_origins: [https://api.example.com]
 issuers: [{ issuer: https://as.example.com, audience: https://api.example.com }]
 assertion: { issuer: https://gateway.example.com, key: keys/assertion.key }
@@ -37,6 +40,7 @@ routes: [{ path: ${changes.path ?? '/a'}, methods: [GET], tier: public, upstream
     [{ admin: '9091' }, 3, 'admin'],
     [{ replay: '{ store: redis, redis: { url: redis://127.0.0.1:1 } }' }, 5, 'replay'],
     [{ audit: 'b.jsonl' }, 6, 'audit'],
+    [{ otlp: 'http://127.0.0.1:4319/v1/traces' }, 7, 'tracing'],
   ] as const) {
     const refused = load(text(changes), config)
     t.equal(refused.config, null)

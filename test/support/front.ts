@@ -46,6 +46,7 @@ export async function openFront(settings: FrontSettings): Promise<Front> {
     signingKeys: () => keys,
     assertion: { issuer: 'https://gateway.example.com', ttl: 30, header: 'Holdfast-Assertion' },
     clock: () => Date.now() / 1000,
+    isTraced: () => false,
     limits: { body_idle },
   }
   const forwarder = createForwarder(options)

@@ -16,7 +16,7 @@ import {
   ORIGIN,
 } from '../support/granted.js'
 
-const own = { assertionHeader: 'Holdfast-Assertion', assertion: 'the.signed.assertion' }
+const own = { assertionHeader: 'Holdfast-Assertion', assertion: 'the.signed.assertion', isTraced: false }
 
 const pairs = (flat: readonly string[]): [string, string][] => {
   const list: [string, string][] = []
