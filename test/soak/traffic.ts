@@ -183,14 +183,19 @@ export function startTraffic(
   /** Null: it could not be had, and that was said. */
   const connect = async (kind: Kind): Promise<RawClient | null> => {
     // node keeps a connection that it was handing to a worker which was just killed, and says nothing on it (docs/decisions.md).
-    const isExcused = excuse('no connection')
+    const wasExcused = excuse('no connection')
     const late = sleep(HANG_MS).then(() => null)
     const opening = gateway.open()
-    const client = await Promise.race([opening, late]).catch(() => null)
+    let why = 'no answer'
+    const client = await Promise.race([opening, late]).catch((error) => {
+      why = String(error)
+      return null
+    })
     if (client !== null) return client
     void opening.then((late) => late.close()).catch(() => undefined)
     enter(kind, 'no connection')
-    if (!isExcused) ledger.problems.push(`no connection (${new Date().toISOString()})`)
+    if (!wasExcused && !excuse('no connection')) ledger.problems.push(`no connection: ${why} (${new Date().toISOString()})`)
+    await sleep(100)
     return null
   }
 
