@@ -108,7 +108,7 @@ function attributesOf(request: TracedRequest, method: string): Attributes {
   return {
     'http.request.method': method,
     'url.scheme': 'https',
-    'network.protocol.version': httpVersion,
+    'network.protocol.version': httpVersion === '' ? undefined : httpVersion,
     'server.address': host?.replace(/:\d+$/, ''),
     'http.route': match?.route.path,
     'holdfast.route': match?.route.path,
