@@ -1,5 +1,6 @@
 // /metrics of several processes, as Prometheus scrapes it: one text, whoever is asked, and nothing falls when a worker ends.
 import t from 'tap'
+import { startCollector, until } from '../support/collector.js'
 import { type Fleet, makePlace, OPEN, serve } from '../support/fleet.js'
 
 const scrape = async (gateway: Fleet): Promise<string> => {
@@ -41,4 +42,17 @@ t.test('two workers are one gateway, and what an ended one counted is not lost',
   const later = await scrape(gateway)
   const told = [PERMITS, DURATIONS, 'holdfast_worker_ends_total', 'holdfast_workers'].map((line) => read(later, line))
   t.same(told, [8, 8, 1, 2])
+})
+
+t.test('each worker sends its traces, and all of them at the end', async (t) => {
+  const place = await makePlace(t)
+  const collector = await startCollector(t)
+  const gateway = await serve(t, place, { workers: 2, more: `tracing: { otlp: '${collector.url}', sample: 1 }\n` })
+  const requests = 8
+  for (let i = 0; i < requests; i++) t.equal((await gateway.send(OPEN)).status, 200)
+  gateway.child.kill('SIGTERM')
+  t.equal(await gateway.ended, 0)
+  const servers = () => collector.spans().filter(({ kind }) => kind === 2)
+  await until('all of them', () => servers().length === requests)
+  t.equal(new Set(collector.resources().map((resource) => resource['service.instance.id'])).size, 2)
 })

@@ -34,8 +34,8 @@ export type Collector = {
   /** As they came. */
   readonly bodies: readonly string[]
   spans(): readonly Span[]
-  /** Of the newest export. */
-  resource(): Readonly<Record<string, unknown>>
+  /** One of each export. */
+  resources(): readonly Readonly<Record<string, unknown>>[]
   /** Of one trace, by name of the span; waits until it is there as a whole. */
   trace(traceId: string, spans: number): Promise<ReadonlyMap<string, Span>>
 }
@@ -76,7 +76,7 @@ export async function startCollector(t: Test, { tls, answer = () => 200 }: Colle
     url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}/v1/traces`,
     bodies,
     spans,
-    resource: () => attributesOf(exports().at(-1)?.resourceSpans[0]?.resource.attributes ?? []),
+    resources: () => exports().flatMap((one) => one.resourceSpans.map(({ resource }) => attributesOf(resource.attributes))),
     trace: async (traceId, count) => {
       const own = () => spans().filter((span) => span.traceId === traceId)
       await until(`${count} spans of ${traceId}`, () => own().length >= count)
