@@ -29,6 +29,9 @@ export type DecisionMetrics = {
 /** Clients that are told apart; whoever comes later is `other`. */
 const MOST_CLIENTS = 1000
 
+/** Routes that are kept by their objects where nobody ever asks: each reload brings new ones. */
+const MOST_ROUTES = 10_000
+
 /** One route, since it was asked last; the histogram is its tier's, and stays. */
 type Tally = {
   readonly route: RouteMatch['route'] | null
@@ -72,23 +75,6 @@ export function createDecisionMetrics(): DecisionMetrics {
     durations.set(tier, histogram)
     return histogram
   }
-  const newTally = (route: Tally['route']): Tally => {
-    const tally: Tally = {
-      route,
-      duration: durationOf(route?.tier ?? ''),
-      permits: 0,
-      denials: new Map(),
-      wouldDeny: new Map(),
-      answers: [0, 0, 0, 0, 0, 0],
-      failures: new Map(),
-    }
-    tallies.set(route, tally)
-    return tally
-  }
-  const countClient = (clientId: string, reason: Reason): void => {
-    if (clients.size < MOST_CLIENTS) clients.add(clientId)
-    byClient.add({ client_id: clients.has(clientId) ? clientId : 'other', reason }, 1)
-  }
   /** Routes of configurations that are gone leave their totals behind, and nothing else. */
   const settle = (): void => {
     for (const { route, permits, denials, wouldDeny, answers: classes, failures } of tallies.values()) {
@@ -106,7 +92,24 @@ export function createDecisionMetrics(): DecisionMetrics {
     }
     tallies.clear()
   }
-
+  const newTally = (route: Tally['route']): Tally => {
+    if (tallies.size >= MOST_ROUTES) settle()
+    const tally: Tally = {
+      route,
+      duration: durationOf(route?.tier ?? ''),
+      permits: 0,
+      denials: new Map(),
+      wouldDeny: new Map(),
+      answers: [0, 0, 0, 0, 0, 0],
+      failures: new Map(),
+    }
+    tallies.set(route, tally)
+    return tally
+  }
+  const countClient = (clientId: string, reason: Reason): void => {
+    if (clients.size < MOST_CLIENTS) clients.add(clientId)
+    byClient.add({ client_id: clients.has(clientId) ? clientId : 'other', reason }, 1)
+  }
   return {
     count({ match, verdict, outcome, receivedAt, times, durationMs }) {
       const route = match === null ? null : match.route

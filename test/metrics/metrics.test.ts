@@ -273,6 +273,20 @@ t.test('clients are told apart up to a number, and then are others', async (t) =
   t.match(text, /^holdfast_would_deny_total\{client_id="other",reason="token_unbound"\} 100$/m)
 })
 
+t.test('what nobody asks for does not grow with each reload, and is not lost', async (t) => {
+  const granted = makeGrant()
+  const metrics = createMetrics(() => READINGS)
+  for (let i = 0; i < 25_000; i++) {
+    // As after a reload: the same route by another object.
+    const route = { ...granted.route }
+    const verdict = { denial: deny('token_expired'), found: { token: null, scheme: null, proof: null } }
+    metrics.decided({ match: { route, captured: {} }, verdict, outcome: null, receivedAt: 0, times: newTimes(0), durationMs: 1 })
+  }
+  const text = await sumMetrics([await metrics.asJson()])
+  t.match(text, /^holdfast_decisions_total\{[^}]*reason="token_expired"\} 25000$/m)
+  t.match(text, /^holdfast_refusals_total\{reason="token_expired"\} 25000$/m)
+})
+
 t.test('a cache is bounded in entries and in bytes', async (t) => {
   const cache = createCache<{ value: number }>({ entries: 3, bytes: 100, size: () => 40 }, newCounts())
   for (let i = 0; i < 5; i++) cache.set(`key ${i}`, { value: i })
