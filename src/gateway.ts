@@ -19,7 +19,7 @@ import { createRateLimiter } from './limits/rate.js'
 import { newCounts } from './metrics/caches.js'
 import { METRICS, type Part } from './metrics/catalogue.js'
 import { createHistogram } from './metrics/histogram.js'
-import { createMetrics, type MetricsJson, type Readings } from './metrics/registry.js'
+import { createMetrics, type MetricsJson, type Readings, type ReloadReport } from './metrics/registry.js'
 import { sumMetrics } from './metrics/sum.js'
 import { createMemoryStore } from './replay/memory.js'
 import { createRedisStore } from './replay/redis.js'
@@ -52,8 +52,8 @@ export type Gateway = {
   setTicketSecret(secret: string): void
   /** What this process measured. */
   metrics(): Promise<MetricsJson>
-  /** Says on `/readyz` that the last reload was not taken; null: it was. */
-  reportReload(problem: string | null): void
+  /** Says on `/readyz` and `/metrics` what became of reloads. */
+  reportReload(report: ReloadReport): void
   /** Unready at once, accepts for `drain_delay`, finishes what is in flight up to `drain`, then flushes the audit log. */
   drain(): Promise<void>
 }
@@ -63,14 +63,14 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   const adapters = await openAdapters(config, options, () => readings())
   let running = await assemble(config, adapters)
   let phase: Health['phase'] = 'starting'
-  let reloadProblem: string | null = null
+  let reloads: ReloadReport = { taken: 0, refused: 0, takenAt: clock(), problem: null }
 
   /** What each part says of itself; null: nothing. */
   const parts = (): Record<Part, readonly (string | null)[]> => ({
     issuer_keys: running.issuerKeys.degraded(),
     replay_store: [adapters.replay.degraded()],
     audit: [adapters.audit.degraded()],
-    reload: [reloadProblem],
+    reload: [reloads.problem],
   })
   const readiness = () =>
     readinessOf({
@@ -113,6 +113,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       ],
       assertionKeys: jwks.keys.map(({ kid }) => kid ?? ''),
       spans: adapters.traces?.readings() ?? { made: 0, sent: 0, failed: 0 },
+      reloads,
     }
   }
   const { metrics } = adapters
@@ -121,7 +122,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   edges = await Promise.all(config.listeners.map((_, index) => openListener(index, options.ticketSecret, () => running)))
   phase = 'serving'
 
-  let reloads: Promise<void> = Promise.resolve()
+  let last: Promise<void> = Promise.resolve()
   const take = async (next: Config): Promise<void> => {
     const previous = running
     const assembled = await assemble(next, adapters, previous)
@@ -133,7 +134,6 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     }
     noteWindow(adapters.windows, previous.config, next)
     running = assembled
-    reloadProblem = null
     next.listeners.forEach((listener, index) => {
       const before = previous.config.listeners[index]
       edges[index]?.setLimits(shareOf(next.limits, next.workers))
@@ -150,16 +150,16 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     excuseStall: adapters.loop.excuse,
     reload: (next) => {
       // One after another: an earlier, slower one must not win.
-      const turn = reloads.then(() => take(next))
-      reloads = turn.catch(() => undefined)
+      const turn = last.then(() => take(next))
+      last = turn.catch(() => undefined)
       return turn
     },
     setTicketSecret: (secret) => {
       for (const edge of edges) edge.setTicketSecret(secret)
     },
     metrics: metrics.asJson,
-    reportReload: (problem) => {
-      reloadProblem = problem
+    reportReload: (report) => {
+      reloads = report
     },
     drain: async () => {
       phase = 'draining'

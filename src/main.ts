@@ -5,6 +5,7 @@
 import { createInterface } from 'node:readline/promises'
 import type { Io, Terminal } from './cli/command.js'
 import { runCli } from './cli/main.js'
+import { catchHangups } from './cluster/hangups.js'
 
 const { stdin, stdout, stderr } = process
 
@@ -36,5 +37,8 @@ const io: Io = {
   cwd: process.cwd(),
   ...(stdin.isTTY && stderr.isTTY ? { terminal } : {}),
 }
+
+// Loading `serve` takes long enough for an operator's SIGHUP, which is no reason to end.
+if (process.argv[2] === 'serve') catchHangups()
 
 process.exitCode = await runCli(process.argv.slice(2), io, async () => (await import('./serve.js')).serve)

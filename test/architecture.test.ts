@@ -74,7 +74,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     npm: ['node:crypto', 'node:os', 'node:timers/promises'],
   },
   serve: { src: ['cli/command', 'cluster', 'config'], npm: ['node:cluster', 'node:path'] },
-  main: { src: ['cli/main', 'cli/command', 'serve'], npm: ['node:readline/promises'] },
+  main: { src: ['cli/main', 'cli/command', 'cluster/hangups', 'serve'], npm: ['node:readline/promises'] },
 }
 
 /** What src/verify/ must not hold, and why. */

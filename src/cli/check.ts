@@ -1,7 +1,7 @@
 // `holdfast check`: every problem of a configuration at once, and warnings about weak choices (contract §1).
 
 import { isAbsolute, relative, resolve } from 'node:path'
-import { loadConfig } from '../config/load.js'
+import { checkConfig } from '../config/load.js'
 import { formatProblem, type Problem } from '../config/problems.js'
 import type { Command, Io } from './command.js'
 
@@ -28,7 +28,7 @@ export const check: Command = {
       io.err('try: holdfast check --help')
       return 2
     }
-    const { config, problems, warnings } = loadConfig(resolve(io.cwd, file), io.env)
+    const { config, problems, warnings } = checkConfig(resolve(io.cwd, file), io.env)
     const named = (problem: Problem): Problem => ({
       ...problem,
       file: isAbsolute(file) ? problem.file : relative(io.cwd, problem.file),

@@ -3,46 +3,38 @@
 
 import type { Texts } from '../config/disk.js'
 import { type SharedFetch, shareFetches } from '../keys/shared.js'
+import type { ReloadReport } from '../metrics/registry.js'
 import type { Seconds } from '../verify/scalars.js'
 import { createWorkerMetrics } from './counters.js'
 import { keepWorker, type Member, PACE, type Pace } from './member.js'
 import { messageOf, oneOf } from './process.js'
+import { createReloads, type Log, type Read, type ReloadsOptions } from './reloads.js'
 import { makeSecrets, rotateTicketSecret, type SharedSecrets } from './secrets.js'
-
-/** A configuration that was read and found good: what every worker makes the same one from. */
-export type Read = { readonly texts: Texts; readonly policyVersion: string }
 
 /** What a worker begins with. It reads no file itself: they may have changed since, and all must serve by the same. */
 export type Start = SharedSecrets & { readonly worker: number; readonly texts: Texts }
 
-/** What may have changed by the time it accepts requests. `problem`: why the last reload was not taken; null: it was. */
-export type Latest = { readonly ticketSecret: string; readonly problem: string | null }
+/** What may have changed by the time it accepts requests. */
+export type Latest = { readonly ticketSecret: string; readonly report: ReloadReport }
 
 /** What tests shorten. */
 export type Timing = { readonly pace?: Pace; readonly rotation?: Seconds }
 
 export type PrimaryOptions = {
   readonly workers: number
-  readonly log: {
-    readonly info: (facts: object, message: string) => void
-    readonly error: (facts: object, message: string) => void
-  }
+  readonly log: Log
   readonly first: Read
-  /** Reads the configuration again for a reload; or says why it can't be taken. */
-  readonly readAgain: () => Read | { readonly problem: string }
+  readonly read: ReloadsOptions['read']
   readonly timing: Timing
 }
 
 /** Runs until it is told to drain; resolves to the exit code: 1 where no worker ever came so far as to accept requests. */
-export async function runPrimary({ workers, log, first, readAgain, timing }: PrimaryOptions): Promise<number> {
+export async function runPrimary({ workers, log, first, read, timing }: PrimaryOptions): Promise<number> {
   let secrets = makeSecrets()
-  let current = first
-  let problem: string | null = null
   const fetch = shareFetches(() => Date.now() / 1000)
   const metrics = createWorkerMetrics()
   const members: Member[] = []
   const peers = () => members.map((member) => member.peer()).filter((peer) => peer !== null)
-  const inTurn = oneAfterAnother((error) => log.error({}, messageOf(error)))
   /** What each worker was told to serve by, by its number. */
   const told = new Map<number, Texts>()
   const begun = beginningOf(workers)
@@ -53,19 +45,20 @@ export async function runPrimary({ workers, log, first, readAgain, timing }: Pri
       pace: timing.pace ?? PACE,
       handlers: () => ({
         start: (): Start => {
-          told.set(index, current.texts)
-          return { ...secrets, worker: index, texts: current.texts }
+          const { texts } = reloads.current()
+          told.set(index, texts)
+          return { ...secrets, worker: index, texts }
         },
         keySet: (source) => fetch(source as Parameters<SharedFetch>[0]),
         metrics: () => metrics.collect(peers()),
       }),
       accepting: (facts): Latest => {
         if (begun.settle(index, facts)) log.info({ worker: index }, 'a worker accepts requests in place of one that ended')
-        void inTurn(bringAll)
-        return { ticketSecret: secrets.ticketSecret, problem }
+        void reloads.inTurn(bringAll)
+        return { ticketSecret: secrets.ticketSecret, report: reloads.report() }
       },
       ended: (end, { peer, waitMs }) => {
-        if (peer !== null) void inTurn(() => metrics.ended(peer))
+        if (peer !== null) void reloads.inTurn(() => metrics.ended(peer))
         if (waitMs === null) return
         log.error({ worker: index, ...end, in_ms: waitMs }, 'a worker ended and is replaced')
         begun.settle(index, null)
@@ -73,7 +66,7 @@ export async function runPrimary({ workers, log, first, readAgain, timing }: Pri
     })
 
   /** Null: it took it, or there is no one to take it. */
-  const bring = async (member: Member, { texts }: Read): Promise<string | null> => {
+  const bring = async (member: Member, texts: Texts): Promise<string | null> => {
     const peer = member.peer()
     if (peer === null) return null
     told.set(member.index, texts)
@@ -82,33 +75,30 @@ export async function runPrimary({ workers, log, first, readAgain, timing }: Pri
   }
   /** Whoever serves by something else: it started while a reload was under way, or took what another one refused. */
   const bringAll = async (): Promise<void> => {
+    const { texts } = reloads.current()
     for (const member of members) {
-      const refused = told.get(member.index) === current.texts ? null : await bring(member, current)
+      const refused = told.get(member.index) === texts ? null : await bring(member, texts)
       if (refused !== null) log.error({}, refused)
     }
   }
-  const refuse = async (why: string): Promise<void> => {
-    log.error({}, why)
-    problem = why
-    await bringAll()
-    for (const peer of peers()) await peer.call('refused', why).catch(messageOf)
-  }
-  /** One worker after another, so that they do not all stand still at once. */
-  const reload = async (): Promise<void> => {
-    const next = readAgain()
-    if ('problem' in next) return refuse(next.problem)
-    for (const member of members) {
-      const refused = await bring(member, next)
-      if (refused !== null) return refuse(`${refused}; the old one serves on`)
-    }
-    current = next
-    problem = null
-    await bringAll()
-    log.info({ policy_version: current.policyVersion }, 'reloaded')
-  }
+  const reloads = createReloads({
+    first,
+    read,
+    log,
+    // One worker after another, so that they do not all stand still at once.
+    take: async ({ texts }) => {
+      for (const member of members) {
+        const refused = await bring(member, texts)
+        if (refused !== null) return refused
+      }
+      return null
+    },
+    tell: async (report) => {
+      await bringAll()
+      for (const peer of peers()) await peer.call('report', report).catch(messageOf)
+    },
+  })
 
-  const onHangup = () => void inTurn(reload)
-  process.on('SIGHUP', onHangup)
   const stopped = oneOf(['SIGTERM', 'SIGINT'])
   for (let index = 0; index < workers; index++) members.push(open(index))
   const stopRotation = rotateTicketSecret((ticketSecret) => {
@@ -129,8 +119,8 @@ export async function runPrimary({ workers, log, first, readAgain, timing }: Pri
   }
   for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, atOnce)
   stopRotation()
+  reloads.stop()
   const codes = await Promise.all(members.map((member) => member.drain()))
-  process.off('SIGHUP', onHangup)
   return beginning !== null && codes.every((code) => code === 0) ? 0 : 1
 }
 
@@ -151,14 +141,5 @@ function beginningOf(workers: number) {
       if (came.size === workers) resolve(accepting.length === 0 ? null : { ...accepting[0], workers: accepting.length })
       return false
     },
-  }
-}
-
-/** Tasks begin when those before them are done, however they ended. */
-function oneAfterAnother(failed: (error: unknown) => void): (task: () => Promise<void>) => Promise<void> {
-  let last = Promise.resolve()
-  return (task) => {
-    last = last.then(task).catch(failed)
-    return last
   }
 }

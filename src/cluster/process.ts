@@ -3,8 +3,6 @@
 import pino from 'pino'
 import { type Io, VERSION } from '../cli/command.js'
 import type { Config } from '../config/config.js'
-import type { Loaded } from '../config/load.js'
-import { formatProblem } from '../config/problems.js'
 import type { Gateway } from '../gateway.js'
 import type { GatewayOptions } from '../running.js'
 
@@ -31,26 +29,16 @@ export async function orExit<T>(begin: Promise<T>, io: Io): Promise<T> {
   }
 }
 
-/** What is said where a reload is not taken; the problems themselves are logged. */
-export const refusalOf = ({ problems }: Loaded): string =>
-  `reload: ${problems.length} problem(s) in the configuration; the old one serves on`
-
-export const logProblems = ({ problems }: Loaded): void => {
-  for (const problem of problems) logger.error(formatProblem(problem))
-}
-
 /** Takes another configuration, and opens the audit file anew in any case. Resolves to why it was not taken; null: it was. */
-export async function reload(gateway: Gateway, load: () => Loaded): Promise<string | null> {
-  await gateway.reopenAudit()
-  const loaded = load()
+export async function take(gateway: Gateway, config: Config | null): Promise<string | null> {
   gateway.excuseStall()
-  logProblems(loaded)
-  if (loaded.config === null) return refusalOf(loaded)
+  await gateway.reopenAudit()
+  if (config === null) return 'reload: the configuration that was found good has problems here'
   try {
-    await gateway.reload(loaded.config)
+    await gateway.reload(config)
     return null
   } catch (error) {
-    return `reload: ${messageOf(error)}`
+    return `reload: ${messageOf(error)}; the old one serves on`
   }
 }
 
@@ -61,3 +49,12 @@ export const oneOf = (signals: readonly NodeJS.Signals[]): Promise<'stopped'> =>
   })
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** Tasks begin when those before them are done, however they ended. */
+export function oneAfterAnother(failed: (error: unknown) => void): (task: () => Promise<void>) => Promise<void> {
+  let last = Promise.resolve()
+  return (task) => {
+    last = last.then(task).catch(failed)
+    return last
+  }
+}

@@ -7,9 +7,11 @@ import type { Config } from '../config/config.js'
 import { recordedDisk, type Texts } from '../config/disk.js'
 import { loadConfig } from '../config/load.js'
 import type { FetchedSet, FetchSet } from '../keys/issuers.js'
+import type { ReloadReport } from '../metrics/registry.js'
+import { catchHangups } from './hangups.js'
 import { type Channel, openPeer, type Peer } from './peer.js'
 import type { Latest, Start } from './primary.js'
-import { logger, reload, start } from './process.js'
+import { logger, start, take } from './process.js'
 
 /** Runs until the primary says so, or is gone. `file` is what the primary read, by its name. Rejects where it can't begin. */
 export async function runWorker(file: string, io: Io): Promise<never> {
@@ -17,7 +19,8 @@ export async function runWorker(file: string, io: Io): Promise<never> {
   if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true
   // A service manager or a terminal tells the primary and its workers alike: a worker heeds its primary. Only SIGTERM may be for it
   // alone; until it accepts requests, that ends it.
-  for (const signal of ['SIGHUP', 'SIGINT']) process.on(signal, () => undefined)
+  catchHangups()
+  process.on('SIGINT', () => undefined)
   let stop: () => void = () => process.exit(1)
   process.once('disconnect', () => {
     logger.error('the primary process is gone')
@@ -40,19 +43,19 @@ export async function runWorker(file: string, io: Io): Promise<never> {
   process.on('SIGTERM', stop)
   Object.assign(handlers, {
     drain: () => stop(),
-    reload: (texts: Texts) => reload(gateway, () => load(texts, gateway.config())),
-    refused: async (problem: string) => {
-      await gateway.reopenAudit()
-      gateway.reportReload(problem)
+    reload: (texts: Texts) => take(gateway, load(texts, gateway.config()).config),
+    report: async (report: ReloadReport) => {
+      if (report.problem !== null) await gateway.reopenAudit()
+      gateway.reportReload(report)
     },
     ticketSecret: (secret: string) => gateway.setTicketSecret(secret),
     metrics: () => gateway.metrics(),
   })
   const { addresses, adminAddress: admin } = gateway
   const facts = { addresses, admin, policy_version: config.policyVersion }
-  const { ticketSecret, problem } = (await primary.call('accepting', facts)) as Latest
+  const { ticketSecret, report } = (await primary.call('accepting', facts)) as Latest
   gateway.setTicketSecret(ticketSecret)
-  gateway.reportReload(problem)
+  gateway.reportReload(report)
 
   await stopped
   logger.info('draining')

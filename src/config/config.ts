@@ -76,6 +76,8 @@ export type Config = {
   readonly workers: number
   readonly drain: Seconds
   readonly drain_delay: Seconds
+  /** How often the files of this configuration are looked at for changes; null: never. */
+  readonly watch: Seconds | null
   readonly limits: Limits
   readonly issuers: readonly IssuerSource[]
   readonly replay: { readonly store: 'memory' } | { readonly store: 'redis'; readonly redis: RedisSettings }

@@ -48,6 +48,9 @@ export const timeout = time.refine(isWaitable, TOO_LONG)
 /** A time that may be nothing. */
 export const pause = duration.refine(isWaitable, TOO_LONG)
 
+/** A time between looks at files; more often, and looking would be all there is to do. */
+export const watchInterval = timeout.refine((seconds) => seconds >= 0.1, 'must be 100ms or longer')
+
 /** A size larger than nothing. */
 export const bytes = size.refine((value) => value > 0, 'must be larger than nothing')
 

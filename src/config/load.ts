@@ -32,12 +32,18 @@ export type Loaded = {
 
 /**
  * Loads a file and all it names. Never throws for what is in them. With `running`, what the file changes must be what a reload
- * can change.
+ * can change. Warns only of what has just gone wrong: choices that are weak are for `checkConfig`.
  */
-export function loadConfig(file: string, env: Environment, running: Config | null = null, disk = systemDisk): Loaded {
-  const findings = createFindings(file)
-  const loading: Loading = { findings, env, running, disk }
-  const source = readSource(file, disk)
+export const loadConfig = (file: string, env: Environment, running: Config | null = null, disk = systemDisk): Loaded =>
+  loadFrom(file, { findings: createFindings(file), env, running, disk, isCheck: false })
+
+/** The same, and looks for choices that work but are weak. */
+export const checkConfig = (file: string, env: Environment): Loaded =>
+  loadFrom(file, { findings: createFindings(file), env, running: null, disk: systemDisk, isCheck: true })
+
+function loadFrom(file: string, loading: Loading): Loaded {
+  const { findings } = loading
+  const source = readSource(file, loading.disk)
   if (typeof source === 'string') findings.problemAt(file, source)
   const config = typeof source === 'string' ? null : load(source, loading)
   const problems = findings.problems()
@@ -85,7 +91,7 @@ function assemble(sections: Sections, sources: readonly Source[], loading: Loadi
   const known = { tiers, upstreams, issuers, areIssuersKnown, publicOrigins }
   const routes = resolveRoutes(sections.routes, { ...loading, known })
 
-  const { drain, drain_delay, limits, dpop, audit } = single
+  const { drain, drain_delay, watch, limits, dpop, audit } = single
   if (!admin || !replay || !assertion || !workers || !limits || !dpop || !audit || drain === null || drain_delay === null)
     return null
   // Two routes on one path would make the matcher choose.
@@ -99,6 +105,7 @@ function assemble(sections: Sections, sources: readonly Source[], loading: Loadi
     workers,
     drain,
     drain_delay,
+    watch,
     limits,
     issuers,
     replay,
@@ -111,7 +118,7 @@ function assemble(sections: Sections, sources: readonly Source[], loading: Loadi
     ...createMatcher(routes.map(({ value }) => value)),
   }
   if (loading.running !== null) demandFixed(loading.running, config, { at, findings: loading.findings })
-  warn(config, { main, routes: routes.map(({ place }) => place) }, loading)
+  if (loading.isCheck) warn(config, { main, routes: routes.map(({ place }) => place) }, loading)
   return config
 }
 

@@ -12,6 +12,8 @@ export type Loading = {
   readonly disk: Disk
   /** What the gateway runs on, where this is a reload. */
   readonly running: Config | null
+  /** Whether choices that are weak are looked for as well. */
+  readonly isCheck: boolean
 }
 
 /** Rules between settings: [broken, what is reported where]. */

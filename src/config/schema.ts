@@ -2,7 +2,8 @@
 // that one wrong setting does not hide another.
 
 import { z } from 'zod'
-import { count, name, path, pause, text } from './fields.js'
+import { orOff } from '../verify/scalars.js'
+import { count, name, path, pause, text, watchInterval } from './fields.js'
 import { issuer } from './schema-issuers.js'
 import { admin, limits, listener } from './schema-listen.js'
 import { route, tier } from './schema-routes.js'
@@ -24,6 +25,9 @@ export const SINGLE = {
     .describe('Processes; `auto`: as many as there are cores for us, 1 with `store: memory`.'),
   drain: pause.prefault('30s').describe('How long running requests may take at the end.'),
   drain_delay: pause.prefault('0s').describe('How long requests are still accepted while already unready.'),
+  watch: orOff(watchInterval)
+    .prefault('2s')
+    .describe('How often all files named here are looked at; changed ones are taken as SIGHUP does. `off`: at SIGHUP only.'),
   limits: limits.prefault({}).describe('Of the whole gateway; workers share them out.'),
   replay: replay.prefault({}).describe('How it is known that a proof was used before.'),
   dpop: dpop.prefault({}).describe('Nonces.'),
@@ -54,6 +58,7 @@ export const routesFile = z.strictObject({
   workers: SINGLE.workers,
   drain: SINGLE.drain,
   drain_delay: SINGLE.drain_delay,
+  watch: SINGLE.watch,
   limits: SINGLE.limits,
   issuers: z.array(issuer).prefault([]).describe('Whose tokens are trusted.'),
   replay: SINGLE.replay,

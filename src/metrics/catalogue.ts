@@ -119,6 +119,19 @@ export const METRICS = {
     'Spans of traces: made, sent to the collector, or failed; those made and neither are waiting, or dropped because too many were.',
     'result',
   ),
+  // Each worker knows it of all.
+  holdfast_reloads_total: {
+    ...counter('Reloads, by SIGHUP and of changed files: taken, or refused.', 'result'),
+    workers: 'max',
+  },
+  holdfast_config_last_reload_successful: gauge(
+    'min',
+    '1: the files were taken when they were read last; 0: an older configuration serves.',
+  ),
+  holdfast_config_last_reload_success_timestamp_seconds: gauge(
+    'min',
+    'When the configuration that serves was taken (Unix time).',
+  ),
   holdfast_workers: gauge('sum', 'Processes that serve, as many as answered.'),
   holdfast_worker_ends_total: counter('Workers that ended unasked and were replaced.'),
   holdfast_build_info: gauge(

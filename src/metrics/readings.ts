@@ -20,6 +20,17 @@ export type Readings = {
   /** Names of the keys that are published; the first signs. */
   readonly assertionKeys: readonly string[]
   readonly spans: { readonly made: number; readonly sent: number; readonly failed: number }
+  readonly reloads: ReloadReport
+}
+
+/** What became of reloads, of the whole gateway: every process knows it of all. */
+export type ReloadReport = {
+  readonly taken: number
+  readonly refused: number
+  /** When the configuration that serves was taken, at the start or later (epoch seconds). */
+  readonly takenAt: Seconds
+  /** Why the last one was not taken; null: it was. */
+  readonly problem: string | null
 }
 
 export type ConnectionReadings = {
@@ -41,8 +52,20 @@ export type CacheReadings = {
 }
 
 export function familiesOf(readings: Readings): readonly Family[] {
-  const { version, policyVersion, inFlight, connections, degraded, audit, caches, issuers, expiries, assertionKeys, spans } =
-    readings
+  const {
+    version,
+    policyVersion,
+    inFlight,
+    connections,
+    degraded,
+    audit,
+    caches,
+    issuers,
+    expiries,
+    assertionKeys,
+    spans,
+    reloads,
+  } = readings
   const one = (name: MetricName, value: number): Family => samplesFamily(name, [[{}, value]])
   const by = (name: MetricName, label: string, values: Readonly<Record<string, number>>): Family =>
     samplesFamily(
@@ -81,6 +104,9 @@ export function familiesOf(readings: Readings): readonly Family[] {
     one('holdfast_audit_syncs_total', audit.syncs),
     one('holdfast_audit_refusals_summarised_total', audit.counted),
     by('holdfast_trace_spans_total', 'result', { ...spans }),
+    by('holdfast_reloads_total', 'result', { taken: reloads.taken, refused: reloads.refused }),
+    one('holdfast_config_last_reload_successful', Number(reloads.problem === null)),
+    one('holdfast_config_last_reload_success_timestamp_seconds', reloads.takenAt),
     one('holdfast_workers', 1),
     // Whoever starts workers knows better, and adds its own count (cluster/counters.ts).
     one('holdfast_worker_ends_total', 0),

@@ -6,7 +6,7 @@ import { createDecisionMetrics, type Decided } from './decisions.js'
 import type { Family } from './families.js'
 import { familiesOf, type Readings } from './readings.js'
 
-export type { Readings } from './readings.js'
+export type { Readings, ReloadReport } from './readings.js'
 
 export type Metrics = {
   /** Counts a request that is over. */

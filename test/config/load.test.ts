@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import t from 'tap'
-import { loadConfig } from '../../src/config/load.js'
+import { checkConfig } from '../../src/config/load.js'
 import { formatProblem } from '../../src/config/problems.js'
 import { writeMaterial } from './material.js'
 
@@ -27,7 +27,7 @@ for (const file of readdirSync(CASES).sort()) {
     writeFileSync(path, part.slice(end + 1))
   }
   writeFileSync(join(folder, 'routes.yaml'), yaml)
-  const { config, problems, warnings } = loadConfig(join(folder, 'routes.yaml'), ENV)
+  const { config, problems, warnings } = checkConfig(join(folder, 'routes.yaml'), ENV)
   const said = [
     ...problems.map(formatProblem),
     ...warnings.map(({ path, ...warning }) => formatProblem({ ...warning, path: `warning ${path}` })),

@@ -29,7 +29,7 @@ report_only_until    | -                  | off       | off       | off       | 
 const NAMES = ['public', 'low_user', 'sensitive_read', 'sensitive_write', 'high_value']
 
 const problems = createFindings('routes.yaml')
-const tiers = resolveTiers(new Map(), { findings: problems, env: {}, running: null, disk })
+const tiers = resolveTiers(new Map(), { findings: problems, env: {}, running: null, isCheck: false, disk })
 
 function written(value: unknown): string {
   if (value === null) return 'off'

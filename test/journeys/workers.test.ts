@@ -180,9 +180,11 @@ t.test('a reload is taken by all or by none, and one that starts later serves by
   const callers = await Promise.all(Array.from({ length: 4 }, () => startCaller(gateway)))
 
   reload(text.replace('tier: sensitive_read', 'tier: nonsense'))
-  await gateway.until(/"reload: 1 problem\(s\) in the configuration; the old one serves on"/)
+  await gateway.until(
+    /"reload: 1 problem\(s\) in the configuration, first \S+:\d+:\d+ routes\.0\.tier: .*; the old one serves on"/,
+  )
   await waitFor('all workers to say so', async () => (await degraded(gateway)).every(([why]) => why?.startsWith('reload: 1 ')))
-  t.equal([...gateway.said().matchAll(/routes\.0\.tier/g)].length, 1, 'the problem is said once')
+  t.equal([...gateway.said().matchAll(/"msg":"\S+ routes\.0\.tier/g)].length, 1, 'the problem is said once')
   gateway.killOne()
   await gateway.until(/in place of one that ended/)
   t.same(await statuses(), [200], 'also by a worker that was started beside the bad file')

@@ -29,8 +29,8 @@ export type Place = {
   readonly redis: RunningRedis
   readonly upstream: Server
   readonly certificates: TestCertificates
-  /** PEM of the CA of the gateway's certificate. */
-  readonly ca: string
+  /** PEM of the CAs that clients take the gateway's certificate of; a test may add one. */
+  ca: string
 }
 
 /** `answer` is given what sends the upstream's answer. */
@@ -61,6 +61,8 @@ export type FleetSettings = {
   /** Members of `limits`. */
   readonly limits?: string
   readonly port?: number
+  /** Of changed files; left out: nothing is looked at, and SIGHUP alone reloads. */
+  readonly watch?: string
   readonly timing?: Timing
   /** All of routes.yaml, in place of what the other settings make of it. */
   readonly yaml?: (ports: Ports) => string
@@ -70,13 +72,14 @@ export type Ports = { readonly port: number; readonly admin: number }
 
 const printYaml = (
   { redis, upstream }: Place,
-  { workers = 1, keys = 'jwks_file: issuer.jwks', tls = '', more = '', limits = '' }: FleetSettings,
+  { workers = 1, keys = 'jwks_file: issuer.jwks', tls = '', more = '', limits = '', watch = 'off' }: FleetSettings,
   { port, admin }: Ports,
 ): string => `version: 1
 listen: { host: 127.0.0.1, port: ${port}, tls: { key: server.key, cert: server.crt, ${tls} } }
 admin: { port: ${admin} }
 workers: ${workers}
 drain: 5s
+watch: ${watch}
 limits: { event_loop_delay: 30s, ${limits} }
 public_origins: [https://${HOST}]
 issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, ${keys} }]
@@ -136,10 +139,13 @@ export async function serve(t: Owner, place: Place, settings: FleetSettings = {}
     // A group of its own, so that no worker is left whatever became of their primary.
     if (child.pid !== undefined) killGroup(child.pid)
   })
-  const tls = { servername: HOST, ca: place.ca }
+  const tls = () => ({ servername: HOST, ca: place.ca })
   const until = async (what: RegExp, times = 1): Promise<void> => {
     const pattern = new RegExp(what, 'g')
-    await waitFor(`${what} in ${said}`, () => [...said.matchAll(pattern)].length >= times)
+    await waitFor(
+      () => `${what} in ${said}`,
+      () => [...said.matchAll(pattern)].length >= times,
+    )
   }
   if (!isDoomed) {
     await waitFor('it accepts requests', () => said.includes('"accepting requests"') || child.exitCode !== null)
@@ -168,8 +174,8 @@ export async function serve(t: Owner, place: Place, settings: FleetSettings = {}
       if (pid === undefined) throw new Error('it has no worker')
       process.kill(pid, 'SIGKILL')
     },
-    send: (bytes, options) => exchange(bytes, { ...tls, ...options, port }),
-    open: (options) => openRaw(port, { ...tls, ...options }),
+    send: (bytes, options) => exchange(bytes, { ...tls(), ...options, port }),
+    open: (options) => openRaw(port, { ...tls(), ...options }),
     workerOf: async (requestId) => {
       const wrote = () => auditFiles.findIndex((name) => readFileSync(name, 'utf8').includes(`${requestId}`))
       await waitFor(`an event of ${requestId}`, () => wrote() >= 0)
@@ -209,10 +215,10 @@ function killGroup(pid: number): void {
 }
 
 /** Waits until something is so; fails after 20 s. */
-export async function waitFor(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+export async function waitFor(what: string | (() => string), isSo: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = Date.now() + 20_000
   while (!(await isSo())) {
-    if (Date.now() > deadline) throw new Error(`waited in vain for: ${what}`)
+    if (Date.now() > deadline) throw new Error(`waited in vain for: ${typeof what === 'string' ? what : what()}`)
     await sleep(20)
   }
 }

@@ -17,4 +17,5 @@ export const READINGS: Readings = {
   expiries: [{ kind: 'listener', name: '0.0.0.0:8443', at: 0 }],
   assertionKeys: ['kid'],
   spans: { made: 0, sent: 0, failed: 0 },
+  reloads: { taken: 0, refused: 0, takenAt: 0, problem: null },
 }

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parse, stringify } from 'yaml'
-import { loadConfig } from '../../../src/config/load.js'
+import { checkConfig } from '../../../src/config/load.js'
 import { formatProblem } from '../../../src/config/problems.js'
 import { writeMaterial } from '../../config/material.js'
 import { judgeLoaded, lineLengths } from '../configured.js'
@@ -34,7 +34,7 @@ async function makeFolder(): Promise<string> {
 
 function load(folder: string): Verdict {
   const file = join(folder, 'routes.yaml')
-  const loaded = loadConfig(file, ENV)
+  const loaded = checkConfig(file, ENV)
   // Files to include are told by their names: whoever has written a secret there has it in a file name.
   const others = [...loaded.problems, ...loaded.warnings].filter(({ path }) => !path.startsWith('include.'))
   const told = others.map(formatProblem).join('\n')
