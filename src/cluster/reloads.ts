@@ -6,7 +6,7 @@ import { areSameTexts, type Recording, recordingDisk, type Texts } from '../conf
 import type { Environment } from '../config/interpolate.js'
 import { type Loaded, loadConfig } from '../config/load.js'
 import { formatProblem } from '../config/problems.js'
-import type { Stamps } from '../config/stamps.js'
+import { areSame, lookAgain, type Stamps } from '../config/stamps.js'
 import { watchFiles } from '../config/watch.js'
 import type { ReloadReport } from '../metrics/registry.js'
 import type { Seconds } from '../verify/scalars.js'
@@ -71,6 +71,8 @@ export function createReloads({ first, read, take, tell, log }: ReloadsOptions):
     clearTimeout(retry)
     const { loaded, recording } = read(current.config)
     stamps = recording.stamps
+    // Written between two of the reads: the watch sees what is other than what was read, and waits for it to rest.
+    if (why === 'changed' && !areSame(stamps, await lookAgain(stamps.keys()))) return
     const next = loaded.config === null ? null : readOf(loaded.config, recording)
     const isTouched = next !== null && areSameTexts(next.texts, current.texts)
     if (why === 'changed' && isTouched && report.problem === null) return

@@ -53,8 +53,10 @@ export type Connections = {
   enqueue(line: Line, turn: Turn): void
   /** Closes after the current answer; at once where there is none. */
   closeSoon(line: Line): void
-  /** Drops the handshakes under way: they are judged by what was configured when they began. */
+  /** Drops the handshakes under way. */
   dropHandshakes(): void
+  /** Closes connections that presented a certificate after their current answer; those whose handshake is under way, when it is complete. */
+  closeCertified(): void
   lines(): Iterable<Line>
   counts(): EdgeCounts
   /** Destroys every connection. */
@@ -73,6 +75,8 @@ export function createConnections(limits: () => Pick<Limits, 'connections' | 'co
   /** Every socket as accepted, by its far end, until it closes; of those in `handshaking`, the handshake is not complete. */
   const accepted = new Set<Socket>()
   const handshaking = new Map<string, Socket>()
+  /** Their handshakes began under a configuration that is gone, and are judged by that. */
+  const outdated = new WeakSet<Socket>()
   const lines = new Map<Socket, Line>()
   let refused = 0
   let full = 0
@@ -125,15 +129,19 @@ export function createConnections(limits: () => Pick<Limits, 'connections' | 'co
       failed += 1
     },
     open(socket, mode) {
-      handshaking.delete(farEndOf(socket))
+      const farEnd = farEndOf(socket)
+      const below = handshaking.get(farEnd)
+      handshaking.delete(farEnd)
       if (socket.isSessionReused()) resumed += 1
       else full += 1
       const servername = typeof socket.servername === 'string' ? socket.servername.toLowerCase() : null
       const connection = { peer: readPeer(socket, mode), servername }
-      lines.set(socket, { connection, socket, turns: [], last: null, isClosing: false, isBroken: false })
+      const line = { connection, socket, turns: [], last: null, isClosing: false, isBroken: false }
+      lines.set(socket, line)
       socket.once('close', () => lines.delete(socket))
       // Node ends a connection with this. A reset would take from the client the answer to what it is still sending.
       socket.destroySoon = () => lingerAndClose(socket)
+      if (below !== undefined && outdated.has(below) && connection.peer.certificate !== null) closeSoon(line)
     },
     of: (socket) => lines.get(socket),
     enqueue(line, turn) {
@@ -146,6 +154,10 @@ export function createConnections(limits: () => Pick<Limits, 'connections' | 'co
     closeSoon,
     dropHandshakes() {
       for (const socket of handshaking.values()) socket.destroy()
+    },
+    closeCertified() {
+      for (const socket of handshaking.values()) outdated.add(socket)
+      for (const line of lines.values()) if (line.connection.peer.certificate !== null) closeSoon(line)
     },
     lines: () => lines.values(),
     counts: () => ({ open: accepted.size, refused, full, resumed, failed }),

@@ -54,7 +54,7 @@ export type Edge = {
   /** New limits; those of a handshake and of headers on connections that are there already stay. */
   setLimits(limits: Limits): void
   counts(): EdgeCounts
-  /** Closes connections that presented a certificate after their current answer, and drops handshakes under way. */
+  /** Closes connections that presented a certificate after their current answer: what it was worth is judged in a new handshake. */
   closeCertified(): void
   /** Takes no new connection, closes idle ones, and the others after their current answer. */
   stopAccepting(): void
@@ -116,10 +116,6 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
     connections.dropHandshakes()
     return closed
   }
-  const closeCertified = (): void => {
-    connections.dropHandshakes()
-    for (const line of connections.lines()) if (line.connection.peer.certificate !== null) connections.closeSoon(line)
-  }
   return {
     address,
     setTls(next) {
@@ -128,7 +124,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
       listener = next
       // Node reads it for each new connection.
       Object.assign(server, { requestCert: asksForCertificate(next) })
-      if (isJudgedAnew) closeCertified()
+      if (isJudgedAnew) connections.closeCertified()
     },
     setTicketSecret(next) {
       ticketSecret = next
@@ -139,7 +135,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
       applyLimits(server, next)
     },
     counts: connections.counts,
-    closeCertified,
+    closeCertified: connections.closeCertified,
     stopAccepting: () => void stopAccepting(),
     async close(deadline) {
       const timer = setTimeout(connections.destroyAll, deadline * 1000)

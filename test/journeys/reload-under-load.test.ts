@@ -37,7 +37,7 @@ for (const workers of [1, 2]) {
       (i) =>
         writeFileSync(gateway.file, text.replace('drain: 5s', `drain: 5s\ndpop: { nonce_secret: '${String(i).repeat(32)}' }`)),
     ]
-    const callers = startCallers([gateway], {
+    const callers = startCallers(t, [gateway], {
       kept: 4,
       fresh: 2,
       request: () => printDraft(makeDraft({ host: HOST, path: '/pay' })),

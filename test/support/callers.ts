@@ -2,6 +2,7 @@
 // What a reload or a rotation costs anyone shows here: every answer is counted, and everything that is none.
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
 import type { Fleet } from './fleet.js'
 import type { RawClient } from './raw.js'
 
@@ -20,7 +21,7 @@ export type Callers = {
   readonly failures: readonly string[]
   /** Answers so far. */
   count(): number
-  /** Lets each finish its last request. */
+  /** Lets each finish its last request. At the end of the test at the latest. */
   stop(): Promise<void>
 }
 
@@ -28,7 +29,7 @@ export type Callers = {
 const PAUSE = 5
 
 /** Starts them. `gateways` are asked in turn. */
-export function startCallers(gateways: readonly Fleet[], { kept, fresh, request }: Asking): Callers {
+export function startCallers(t: Test, gateways: readonly Fleet[], { kept, fresh, request }: Asking): Callers {
   const answers = new Map<number, number>()
   const failures: string[] = []
   let isOver = false
@@ -62,13 +63,15 @@ export function startCallers(gateways: readonly Fleet[], { kept, fresh, request 
     for (const client of clients.values()) client.close()
   }
   const calls = [...Array(kept).fill(true), ...Array(fresh).fill(false)].map(call)
+  const stop = async (): Promise<void> => {
+    isOver = true
+    await Promise.all(calls)
+  }
+  t.teardown(stop)
   return {
     answers,
     failures,
     count: () => [...answers.values()].reduce((sum, count) => sum + count, 0),
-    stop: async () => {
-      isOver = true
-      await Promise.all(calls)
-    },
+    stop,
   }
 }

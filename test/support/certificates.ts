@@ -6,6 +6,8 @@ export type TestCertificates = {
   /** ca.crt, server.key, server.crt, client-ca.crt, assertion.key. */
   readonly files: Record<string, string>
   readonly clientCa: Credential
+  /** Of the client that is untrusted. */
+  readonly foreignCa: Credential
   readonly clients: Record<'client' | 'other' | 'expired' | 'untrusted' | 'selfSigned', Credential>
 }
 
@@ -32,6 +34,7 @@ export async function makeCertificates(host: string): Promise<TestCertificates> 
       'assertion.key': makeAssertionKey(),
     },
     clientCa,
+    foreignCa,
     clients: { client: valid, other, expired, untrusted, selfSigned },
   }
 }

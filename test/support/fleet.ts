@@ -58,6 +58,8 @@ export type FleetSettings = {
   /** Members of `listen.tls` besides key and certificate, and further parts of routes.yaml. */
   readonly tls?: string
   readonly more?: string
+  /** Further members of `upstreams`. */
+  readonly upstreams?: string
   /** Members of `limits`. */
   readonly limits?: string
   readonly port?: number
@@ -72,7 +74,15 @@ export type Ports = { readonly port: number; readonly admin: number }
 
 const printYaml = (
   { redis, upstream }: Place,
-  { workers = 1, keys = 'jwks_file: issuer.jwks', tls = '', more = '', limits = '', watch = 'off' }: FleetSettings,
+  {
+    workers = 1,
+    keys = 'jwks_file: issuer.jwks',
+    tls = '',
+    more = '',
+    upstreams = '',
+    limits = '',
+    watch = 'off',
+  }: FleetSettings,
   { port, admin }: Ports,
 ): string => `version: 1
 listen: { host: 127.0.0.1, port: ${port}, tls: { key: server.key, cert: server.crt, ${tls} } }
@@ -86,7 +96,7 @@ issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, $
 replay: { store: redis, redis: { url: '${redis.url}', timeout: 5s } }
 audit: { file: audit-${port}.jsonl }
 assertion: { issuer: https://gateway.example.com, key: assertion.key }
-upstreams: { u: { url: 'http://127.0.0.1:${(upstream.address() as AddressInfo).port}', audience: u } }
+upstreams: { u: { url: 'http://127.0.0.1:${(upstream.address() as AddressInfo).port}', audience: u }, ${upstreams} }
 tiers: { open: { extends: public, audit: all, rate_limit: off }, certificates: { extends: sensitive_read, binding: mtls } }
 routes:
   - { path: /pay, methods: [GET], tier: sensitive_read, upstream: u }
@@ -215,10 +225,13 @@ function killGroup(pid: number): void {
 }
 
 /** Waits until something is so; fails after 20 s. */
-export async function waitFor(what: string | (() => string), isSo: () => boolean | Promise<boolean>): Promise<void> {
+export async function waitFor(
+  what: string | (() => string | Promise<string>),
+  isSo: () => boolean | Promise<boolean>,
+): Promise<void> {
   const deadline = Date.now() + 20_000
   while (!(await isSo())) {
-    if (Date.now() > deadline) throw new Error(`waited in vain for: ${typeof what === 'string' ? what : what()}`)
+    if (Date.now() > deadline) throw new Error(`waited in vain for: ${typeof what === 'string' ? what : await what()}`)
     await sleep(20)
   }
 }
