@@ -15,6 +15,7 @@ import type { Config } from './config/config.js'
 import { type Enforcement, enforce, refuseBroken } from './edge/enforce.js'
 import { watchEventLoop } from './edge/overload.js'
 import { type Edge, type EdgeCounts, openEdge } from './edge/server.js'
+import { createKeyRing } from './keys/ring.js'
 import { createRateLimiter } from './limits/rate.js'
 import { newCounts } from './metrics/caches.js'
 import { METRICS, type Part } from './metrics/catalogue.js'
@@ -62,6 +63,7 @@ export type Gateway = {
 export async function startGateway(config: Config, options: GatewayOptions): Promise<Gateway> {
   const adapters = await openAdapters(config, options, () => readings())
   let running = await assemble(config, adapters)
+  adapters.keyRing.use(running.signingKeys, config.assertion.ttl)
   let phase: Health['phase'] = 'starting'
   let reloads: ReloadReport = { taken: 0, refused: 0, takenAt: clock(), problem: null }
 
@@ -80,7 +82,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     })
   let edges: readonly Edge[] = []
   const readings = (): Readings => {
-    const { config, issuerKeys, caches, jwks, expiries } = running
+    const { config, issuerKeys, caches, expiries } = running
     const counts = edges.map((edge) => edge.counts())
     const sum = (of: (one: EdgeCounts) => number): number => counts.reduce((total, one) => total + of(one), 0)
     const said = parts()
@@ -111,14 +113,19 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
         ...expiries,
         ...issuers.flatMap(({ issuer, until }) => (until === null ? [] : [{ kind: 'issuer_keys', name: issuer, at: until }])),
       ],
-      assertionKeys: jwks.keys.map(({ kid }) => kid ?? ''),
+      assertionKeys: adapters.keyRing.jwks().keys.map(({ kid }) => kid ?? ''),
       spans: adapters.traces?.readings() ?? { made: 0, sent: 0, failed: 0 },
       reloads,
     }
   }
   const { metrics } = adapters
   const ownMetrics = async (): Promise<string> => sumMetrics([await metrics.asJson()])
-  const admin = await openAdmin({ ...config.admin, jwks: () => running.jwks, readiness, metrics: options.metrics ?? ownMetrics })
+  const admin = await openAdmin({
+    ...config.admin,
+    jwks: adapters.keyRing.jwks,
+    readiness,
+    metrics: options.metrics ?? ownMetrics,
+  })
   edges = await Promise.all(config.listeners.map((_, index) => openListener(index, options.ticketSecret, () => running)))
   phase = 'serving'
 
@@ -134,6 +141,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     }
     noteWindow(adapters.windows, previous.config, next)
     running = assembled
+    adapters.keyRing.use(assembled.signingKeys, next.assertion.ttl)
     next.listeners.forEach((listener, index) => {
       const before = previous.config.listeners[index]
       edges[index]?.setLimits(shareOf(next.limits, next.workers))
@@ -220,6 +228,7 @@ async function openAdapters(config: Config, options: GatewayOptions, read: () =>
     tunnels: new Set(),
     metrics: createMetrics(read),
     traces: await openTraces(config, { version: options.version, instance, log }),
+    keyRing: createKeyRing(clock),
     cacheCounts: { tokens: newCounts(), proof_keys: newCounts() },
   }
 }

@@ -13,6 +13,7 @@ import type { Enforcement } from './edge/enforce.js'
 import { publicDocuments } from './edge/metadata.js'
 import type { EventLoopWatch } from './edge/overload.js'
 import { createIssuerKeys, type FetchSet, type IssuerKeys } from './keys/issuers.js'
+import type { KeyRing } from './keys/ring.js'
 import { loadSigningKeys, type SigningKeys } from './keys/signing.js'
 import type { RateLimiter } from './limits/rate.js'
 import { type CacheCounts, type CountedCache, createCache } from './metrics/caches.js'
@@ -72,6 +73,8 @@ export type Adapters = {
   readonly metrics: Metrics
   /** null: there are none. */
   readonly traces: Traces | null
+  /** Signs with the keys of the newest configuration, also what an older one forwards. */
+  readonly keyRing: KeyRing
   readonly cacheCounts: Readonly<Record<'tokens' | 'proof_keys', CacheCounts>>
 }
 
@@ -100,7 +103,7 @@ export type Running = {
   readonly config: Config
   readonly issuerKeys: IssuerKeys
   readonly pools: Pools
-  readonly jwks: SigningKeys['jwks']
+  readonly signingKeys: SigningKeys
   readonly expiries: readonly Expiry[]
   /** One for each listener. */
   readonly enforcements: readonly Enforcement[]
@@ -115,17 +118,24 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
   const share = config.tracing?.sample ?? 0
   const isTraced = (requestId: string): boolean => traces !== null && isSampled(requestId, share)
   const bodies = createBodyHolder(shareOf(config.limits, config.workers), adapters.bodies)
+  const signingKeys = loadSigningKeys(config.assertion.keys)
   const known = previous === undefined ? {} : { previous: previous.issuerKeys }
   const fetching = options.fetchSet === undefined ? {} : { fetchSet: options.fetchSet }
   const issuerKeys = createIssuerKeys(config.issuers, { clock, log: options.log, ...known, ...fetching })
   await issuerKeys.start()
-  const keys = loadSigningKeys(config.assertion.keys)
   const pools = createPools(config.upstreams)
-  const sending = { pools, signingKeys: () => keys, assertion: config.assertion, clock, isTraced, limits: config.limits }
+  const sending = {
+    pools,
+    signingKeys: adapters.keyRing.signing,
+    assertion: config.assertion,
+    clock,
+    isTraced,
+    limits: config.limits,
+  }
   const forwarder = createForwarder(sending)
   const tunnels = createTunnels(sending)
   const secrets = config.nonceSecrets.length > 0 ? config.nonceSecrets : [options.nonceSecret]
-  const documents = publicDocuments(config, keys.jwks)
+  const documents = publicDocuments(config, adapters.keyRing.jwks)
 
   type Known = Omit<AuditFacts, 'removed' | 'policyVersion' | 'now'>
   const facts = (known: Known): AuditFacts => ({
@@ -184,8 +194,7 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
       fault: (error) => options.log(`gateway fault: ${error instanceof Error ? error.stack : String(error)}`),
     }),
   )
-  const { jwks } = keys
-  return { config, issuerKeys, pools, jwks, expiries: expiriesOf(config), enforcements, caches, requests: new Set() }
+  return { config, issuerKeys, pools, signingKeys, expiries: expiriesOf(config), enforcements, caches, requests: new Set() }
 }
 
 /** Limits are the gateway's; each worker has its share. */

@@ -14,6 +14,7 @@ import type { Loading } from './loading.js'
 import { createMatcher } from './matcher.js'
 import { createFindings, type Problem } from './problems.js'
 import { demandFixed } from './reload.js'
+import { warnOfRotation } from './rotation.js'
 import { resolveRoutes } from './routes.js'
 import { readIncluded, readRaw, readSections, type Sections } from './sections.js'
 import { type Place, readSource, type Source, under } from './source.js'
@@ -118,6 +119,8 @@ function assemble(sections: Sections, sources: readonly Source[], loading: Loadi
     ...createMatcher(routes.map(({ value }) => value)),
   }
   if (loading.running !== null) demandFixed(loading.running, config, { at, findings: loading.findings })
+  if (loading.running !== null || loading.isCheck)
+    warnOfRotation(config, { main, running: loading.running, now: Date.now() / 1000 }, loading.findings)
   if (loading.isCheck) warn(config, { main, routes: routes.map(({ place }) => place) }, loading)
   return config
 }

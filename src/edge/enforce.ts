@@ -189,13 +189,14 @@ function findRoute(inbound: InboundRequest, config: Config): RouteMatch | Denial
 /** RFC 9728 §3.1 and the keys of the assertion: GET and HEAD, for everyone. */
 function serveDocument(
   { request, response }: EdgeExchange,
-  document: readonly [string, string],
+  document: readonly [type: string, print: () => string],
   own: readonly string[],
 ): null | Refused {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     return refused(deny('method_not_allowed', undefined, { allow: ['GET', 'HEAD'] }))
   }
-  const [type, text] = document
+  const [type, print] = document
+  const text = print()
   const headers = [
     'Content-Type',
     type,

@@ -9,18 +9,18 @@ export const METADATA_PATH = '/.well-known/oauth-protected-resource'
 export const JWKS_PATH = '/.well-known/holdfast-jwks.json'
 
 /** The documents of one origin, by path: [media type, text]. */
-export type Documents = ReadonlyMap<string, readonly [type: string, text: string]>
+export type Documents = ReadonlyMap<string, readonly [type: string, print: () => string]>
 
-/** Prints the documents of every public origin, once for a configuration. */
-export function publicDocuments(config: Config, jwks: object): ReadonlyMap<string, Documents> {
-  const keys = JSON.stringify(jwks)
+/** The documents of every public origin: metadata is printed once for a configuration, keys whenever they are asked for. */
+export function publicDocuments(config: Config, jwks: () => object): ReadonlyMap<string, Documents> {
+  const keys = (): string => JSON.stringify(jwks())
   const documents = new Map<string, Documents>()
   for (const origin of config.publicOrigins) {
     const metadata = JSON.stringify(resourceMetadata(config, origin))
     documents.set(
       origin,
       new Map([
-        [METADATA_PATH, ['application/json', metadata]],
+        [METADATA_PATH, ['application/json', () => metadata]],
         [JWKS_PATH, ['application/jwk-set+json', keys]],
       ]),
     )

@@ -43,7 +43,7 @@ function judgeConfig(config: Config): Verdict {
   createIssuerKeys(config.issuers, { clock: () => 0, log: () => undefined }).close()
   createPools(config.upstreams)
   for (const { tls } of config.upstreams) createSecureContext({ ...tls })
-  publicDocuments(config, keys.jwks)
+  publicDocuments(config, () => keys.jwks)
   const { handshake, headers, idle, body_idle, body_total } = config.limits
   if (Math.max(handshake, headers, idle, body_idle, body_total, config.drain, config.drain_delay) > LONGEST_TIMER)
     return bad('a time that no timer can wait for')

@@ -60,6 +60,10 @@ export type FleetSettings = {
   readonly more?: string
   /** Further members of `upstreams`. */
   readonly upstreams?: string
+  /** Further members of `tiers`. */
+  readonly tiers?: string
+  /** Further members of `assertion`. */
+  readonly assertion?: string
   /** Members of `limits`. */
   readonly limits?: string
   readonly port?: number
@@ -80,6 +84,8 @@ const printYaml = (
     tls = '',
     more = '',
     upstreams = '',
+    tiers = '',
+    assertion = '',
     limits = '',
     watch = 'off',
   }: FleetSettings,
@@ -95,9 +101,9 @@ public_origins: [https://${HOST}]
 issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, ${keys} }]
 replay: { store: redis, redis: { url: '${redis.url}', timeout: 5s } }
 audit: { file: audit-${port}.jsonl }
-assertion: { issuer: https://gateway.example.com, key: assertion.key }
+assertion: { issuer: https://gateway.example.com, key: assertion.key, ${assertion} }
 upstreams: { u: { url: 'http://127.0.0.1:${(upstream.address() as AddressInfo).port}', audience: u }, ${upstreams} }
-tiers: { open: { extends: public, audit: all, rate_limit: off }, certificates: { extends: sensitive_read, binding: mtls } }
+tiers: { open: { extends: public, audit: all, rate_limit: off }, certificates: { extends: sensitive_read, binding: mtls }, ${tiers} }
 routes:
   - { path: /pay, methods: [GET], tier: sensitive_read, upstream: u }
   - { path: /open, methods: [GET], tier: open, upstream: u }
