@@ -134,7 +134,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     const previous = running
     const assembled = await assemble(next, adapters, previous)
     try {
-      setTls(edges, next, previous.config)
+      setTls({ edges, admin }, next, previous.config)
     } catch (error) {
       void retire(assembled)
       throw error
@@ -142,6 +142,10 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     noteWindow(adapters.windows, previous.config, next)
     running = assembled
     adapters.keyRing.use(assembled.signingKeys, next.assertion.ttl)
+    if (next.replay.store === 'redis') {
+      adapters.replay.renew?.(next.replay.redis)
+      adapters.rates.renew(next.replay.redis)
+    }
     next.listeners.forEach((listener, index) => {
       const before = previous.config.listeners[index]
       edges[index]?.setLimits(shareOf(next.limits, next.workers))
@@ -179,9 +183,12 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   }
 }
 
+type Servers = { readonly edges: readonly Edge[]; readonly admin: Admin }
+
 /** All listeners or none: a certificate that OpenSSL does not take throws, and what was set before it is taken back. */
-function setTls(edges: readonly Edge[], next: Config, previous: Config): void {
-  const set = ({ listeners }: Config): void => {
+function setTls({ edges, admin }: Servers, next: Config, previous: Config): void {
+  const set = ({ listeners, admin: { tls } }: Config): void => {
+    admin.setTls(tls)
     for (const [index, listener] of listeners.entries()) edges[index]?.setTls(listener)
   }
   try {

@@ -26,7 +26,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     src: ['verify', 'config/config', 'audit/types', 'times'],
     npm: ['fastify', 'node:crypto', 'node:http', 'node:https', 'node:tls', 'node:net', 'node:stream'],
   },
-  admin: { src: [], npm: ['fastify'] },
+  admin: { src: [], npm: ['fastify', 'node:tls'] },
   metrics: { src: ['verify', 'times'], npm: ['prom-client', 'lru-cache'] },
   cluster: {
     src: ['verify', 'cli/command', 'config', 'keys', 'metrics', 'running', 'gateway'],

@@ -1,13 +1,14 @@
 // The operator's side: liveness, readiness, metrics and the public keys of the assertion (contract §8). GET and HEAD, four paths,
 // nothing else; no answer repeats anything of its request.
 
+import { Server } from 'node:tls'
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Readiness } from './health.js'
 
 export type AdminOptions = {
   readonly host: string
   readonly port: number
-  readonly tls: { readonly key: string; readonly cert: string } | null
+  readonly tls: Tls | null
   /** The JWK set of the keys that assertions are signed with: public members only. */
   readonly jwks: () => object
   readonly readiness: () => Readiness
@@ -15,7 +16,14 @@ export type AdminOptions = {
   readonly metrics: (() => Promise<string>) | null
 }
 
-export type Admin = { readonly address: string; close(): Promise<void> }
+type Tls = { readonly key: string; readonly cert: string }
+
+export type Admin = {
+  readonly address: string
+  /** Another key and certificate, of a listener that has one. Throws, and changes nothing, for those that OpenSSL does not take. */
+  setTls(tls: Tls | null): void
+  close(): Promise<void>
+}
 
 /** Probes are small and quick: bytes, milliseconds. */
 const LIMITS = {
@@ -28,6 +36,7 @@ const LIMITS = {
   frameworkErrors: refuse,
 } as const
 const SERVER = { maxHeaderSize: 8 * 1024 } as const
+const VERSION = { minVersion: 'TLSv1.2' } as const
 
 /** Listens; rejects with a message for the operator when it can't. */
 export async function openAdmin(options: AdminOptions): Promise<Admin> {
@@ -35,10 +44,16 @@ export async function openAdmin(options: AdminOptions): Promise<Admin> {
   const app: FastifyInstance =
     tls === null
       ? fastify({ ...LIMITS, http: SERVER })
-      : (fastify({ ...LIMITS, https: { ...SERVER, ...tls, minVersion: 'TLSv1.2' } }) as unknown as FastifyInstance)
+      : (fastify({ ...LIMITS, https: { ...SERVER, ...tls, ...VERSION } }) as unknown as FastifyInstance)
   addRoutes(app, options)
   try {
-    return { address: await app.listen({ host, port }), close: () => app.close() }
+    return {
+      address: await app.listen({ host, port }),
+      setTls: (renewed) => {
+        if (app.server instanceof Server && renewed !== null) app.server.setSecureContext({ ...renewed, ...VERSION })
+      },
+      close: () => app.close(),
+    }
   } catch (error) {
     await app.close()
     const code = error instanceof Error && 'code' in error ? error.code : 'unknown error'

@@ -1,19 +1,24 @@
-// What can't change while the gateway runs (contract §2 Reload): addresses, the admin listener, workers, replay, audit, tracing. A reload that
-// changes one is refused with its line, because half of it would be worse than none.
+// What can't change while the gateway runs (contract §2 Reload): addresses, the admin listener, workers, replay, audit, tracing. A
+// reload that changes one is refused with its line, because half of it would be worse than none. Keys, certificates and passwords of
+// admin and replay are no such change: machines renew them, and a renewal must not keep a new revocation list out.
 
 import { isDeepStrictEqual } from 'node:util'
-import type { Config } from './config.js'
+import type { Config, RedisSettings } from './config.js'
 import type { Findings } from './problems.js'
 import type { Place } from './source.js'
 
 const FIXED: Readonly<Record<string, (config: Config) => unknown>> = {
   listen: ({ listeners }) => listeners.map(({ host, port }) => ({ host, port })),
-  admin: ({ admin }) => admin,
+  admin: ({ admin: { host, port, tls } }) => ({ host, port, tls: tls !== null }),
   workers: ({ workers }) => workers,
-  replay: ({ replay }) => replay,
+  replay: ({ replay }) => (replay.store === 'redis' ? { ...replay, redis: withoutCredentials(replay.redis) } : replay),
   audit: ({ audit }) => audit,
   tracing: ({ tracing }) => tracing,
 }
+
+/** The client of a cluster takes no others while it runs: there they are as fixed as the rest. */
+const withoutCredentials = (redis: RedisSettings): object =>
+  redis.cluster.length > 0 ? redis : { ...redis, username: null, password: null, tls: redis.tls !== null }
 
 /** Finds what `next` changes that `running` can't. */
 export function demandFixed(running: Config, next: Config, found: { at: (key: string) => Place; findings: Findings }): void {

@@ -4,7 +4,7 @@
 
 import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible'
 import type { RedisSettings } from '../config/config.js'
-import { connectRedis } from '../replay/redis-connection.js'
+import { connectRedis, renewCredentials } from '../replay/redis-connection.js'
 import { phrase } from '../replay/redis-errors.js'
 import { NOT_YET, watchRedis } from '../replay/redis-link.js'
 import { sha256 } from '../verify/hashes.js'
@@ -15,6 +15,8 @@ export type RateCharge = { readonly tier: string; readonly by: string; readonly 
 export type RateLimiter = {
   /** Seconds to wait, or null: it may pass. Never rejects. */
   charge(charge: RateCharge): Promise<Seconds | null>
+  /** Connects with these credentials from now on. */
+  renew(settings: RedisSettings): void
   close(): Promise<void>
 }
 
@@ -50,6 +52,7 @@ export function createRateLimiter({ redis, log = () => undefined }: RateLimiterO
       const outcome = await charge(localOf(rate), caller)
       return outcome instanceof Error ? null : outcome
     },
+    renew: (settings) => shared?.renew(settings),
     async close() {
       shared?.link.close()
     },
@@ -92,7 +95,7 @@ function openShared(settings: RedisSettings, log: (message: string) => void) {
       rate,
       () => new RateLimiterRedis({ ...bucketOf(rate), keyPrefix: `${prefix}rate:${nameOf(rate)}`, storeClient: redis }),
     )
-  return { link, counterOf }
+  return { link, counterOf, renew: (renewed: RedisSettings) => renewCredentials(redis, renewed) }
 }
 
 /** The library keeps a timer for each caller until its time is over: an hour of changing addresses would be a lot of them. */

@@ -23,6 +23,14 @@ export function connectRedis(settings: RedisSettings, commands: CommandOptions =
   return connection
 }
 
+/** From its next connection on; the client of a cluster keeps those that it was made with. */
+export function renewCredentials(connection: RedisConnection, settings: RedisSettings): void {
+  if (connection.isCluster) return
+  const { username, password } = { ...credentialsOf(settings.url ?? ''), ...credentialsIn(settings) }
+  Object.assign(connection.options, { username, password, ...tlsOf(settings) })
+  if (settings.sentinels.length > 0) Object.assign(connection.options, sentinelsOf(settings))
+}
+
 function open(settings: RedisSettings, commands: CommandOptions): RedisConnection {
   const { sentinels, primary, cluster } = settings
   const options = { ...optionsOf(settings), ...commands }
@@ -47,7 +55,7 @@ function open(settings: RedisSettings, commands: CommandOptions): RedisConnectio
 }
 
 function optionsOf(settings: RedisSettings) {
-  const { username, password, timeout } = settings
+  const { timeout } = settings
   return {
     // A SET that waits in a queue, or is sent again, is a proof that was used twice or not at all.
     enableOfflineQueue: false,
@@ -61,11 +69,15 @@ function optionsOf(settings: RedisSettings) {
     retryStrategy: retryDelay,
     // A primary that became a replica: ask again who the primary is.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
-    ...(username === null ? {} : { username }),
-    ...(password === null ? {} : { password }),
+    ...credentialsIn(settings),
     ...tlsOf(settings),
   }
 }
+
+const credentialsIn = ({ username, password }: RedisSettings): { readonly username?: string; readonly password?: string } => ({
+  ...(username === null ? {} : { username }),
+  ...(password === null ? {} : { password }),
+})
 
 /** How long a silent connection is kept (milliseconds). */
 const patience = (timeout: Seconds): number => Math.max(1000, timeout * 2000)

@@ -7,7 +7,7 @@ import type { RedisSettings } from '../config/config.js'
 import type { Seconds } from '../verify/scalars.js'
 import { clockGuard } from './clock-guard.js'
 import { createProofMemory } from './memory.js'
-import { connectRedis } from './redis-connection.js'
+import { connectRedis, renewCredentials } from './redis-connection.js'
 import { identifyStore } from './redis-identity.js'
 import { NOT_YET, watchRedis } from './redis-link.js'
 import { createRecorder } from './redis-recorder.js'
@@ -90,6 +90,7 @@ export function createRedisStore(settings: RedisSettings, options: RedisStoreOpt
       const problem = link.problem() ?? identity.distrust()
       return problem === null ? isSteady.problem() : `replay store: ${problem}`
     },
+    renew: (renewed) => renewCredentials(redis, renewed),
     close: async () => link.close(),
   }
 }

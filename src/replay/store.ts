@@ -1,5 +1,6 @@
 // Where used proofs are remembered (RFC 9449 §11.1): the port that decide.ts sees, whatever is behind it.
 
+import type { RedisSettings } from '../config/config.js'
 import type { Seconds } from '../verify/scalars.js'
 
 /** One proof, about to be used. */
@@ -29,5 +30,7 @@ export type ReplayStore = {
   firstUse(use: ProofUse): Promise<UseAnswer>
   /** What is wrong with the store now, for `/readyz`; null when nothing is. */
   degraded(): string | null
+  /** Connects with these credentials from now on; connections that are there stay. Left out: it needs none. */
+  renew?(settings: RedisSettings): void
   close(): Promise<void>
 }

@@ -62,6 +62,9 @@ export type FleetSettings = {
   readonly upstreams?: string
   /** Further members of `tiers`. */
   readonly tiers?: string
+  /** Further members of `admin`, and of `replay.redis`. */
+  readonly admin?: string
+  readonly redis?: string
   /** Further members of `assertion`. */
   readonly assertion?: string
   /** Members of `limits`. */
@@ -77,7 +80,7 @@ export type FleetSettings = {
 export type Ports = { readonly port: number; readonly admin: number }
 
 const printYaml = (
-  { redis, upstream }: Place,
+  place: Place,
   {
     workers = 1,
     keys = 'jwks_file: issuer.jwks',
@@ -86,23 +89,25 @@ const printYaml = (
     upstreams = '',
     tiers = '',
     assertion = '',
+    admin: ofAdmin = '',
+    redis = '',
     limits = '',
     watch = 'off',
   }: FleetSettings,
   { port, admin }: Ports,
 ): string => `version: 1
 listen: { host: 127.0.0.1, port: ${port}, tls: { key: server.key, cert: server.crt, ${tls} } }
-admin: { port: ${admin} }
+admin: { port: ${admin}, ${ofAdmin} }
 workers: ${workers}
 drain: 5s
 watch: ${watch}
 limits: { event_loop_delay: 30s, ${limits} }
 public_origins: [https://${HOST}]
 issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, ${keys} }]
-replay: { store: redis, redis: { url: '${redis.url}', timeout: 5s } }
+replay: { store: redis, redis: { url: '${place.redis.url}', timeout: 5s, ${redis} } }
 audit: { file: audit-${port}.jsonl }
 assertion: { issuer: https://gateway.example.com, key: assertion.key, ${assertion} }
-upstreams: { u: { url: 'http://127.0.0.1:${(upstream.address() as AddressInfo).port}', audience: u }, ${upstreams} }
+upstreams: { u: { url: 'http://127.0.0.1:${(place.upstream.address() as AddressInfo).port}', audience: u }, ${upstreams} }
 tiers: { open: { extends: public, audit: all, rate_limit: off }, certificates: { extends: sensitive_read, binding: mtls }, ${tiers} }
 routes:
   - { path: /pay, methods: [GET], tier: sensitive_read, upstream: u }

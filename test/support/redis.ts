@@ -18,6 +18,8 @@ export type RunningRedis = {
   resume(): void
   /** Starts it again on the same port, empty. */
   start(): Promise<void>
+  /** What `call` shows from now on. */
+  usePassword(password: string): void
   /** Runs one command. */
   call(...command: [string, ...string[]]): Promise<unknown>
   stop(): Promise<void>
@@ -37,7 +39,8 @@ export const freePort = (): Promise<number> =>
   })
 
 /** `settings`: further ones of redis-server, such as `--requirepass`; `password`: what `call` then needs. */
-export async function startRedis({ settings = [], password }: RedisOptions = {}): Promise<RunningRedis> {
+export async function startRedis({ settings = [], ...options }: RedisOptions = {}): Promise<RunningRedis> {
+  let { password } = options
   const port = await freePort()
   const url = `redis://127.0.0.1:${port}`
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-redis-'))
@@ -85,6 +88,9 @@ export async function startRedis({ settings = [], password }: RedisOptions = {})
     kill,
     pause: () => void child?.kill('SIGSTOP'),
     resume: () => void child?.kill('SIGCONT'),
+    usePassword: (next) => {
+      password = next
+    },
     call: async (name, ...args) => {
       const client = new Redis(url, { lazyConnect: true, ...(password === undefined ? {} : { password }) })
       client.on('error', () => undefined)
