@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Health, readinessOf } from './admin/health.js'
 import { type Admin, openAdmin } from './admin/server.js'
 import { lastWrite, openAuditLog } from './audit/log.js'
-import type { Config } from './config/config.js'
+import type { Config, Listener } from './config/config.js'
 import { type Enforcement, enforce, refuseBroken } from './edge/enforce.js'
 import { watchEventLoop } from './edge/overload.js'
 import { type Edge, type EdgeCounts, openEdge } from './edge/server.js'
@@ -149,7 +149,9 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     next.listeners.forEach((listener, index) => {
       const before = previous.config.listeners[index]
       edges[index]?.setLimits(shareOf(next.limits, next.workers))
-      if (listener.client_ca !== before?.client_ca || listener.crl.join() !== before?.crl.join()) edges[index]?.closeCertified()
+      if (before === undefined || !judgesOtherwise(listener, before)) return
+      edges[index]?.closeCertified()
+      for (const [tunnel, end] of adapters.tunnels) if (end.listener === index && end.isCertified) tunnel.close(GOING_AWAY)
     })
     void retire(previous)
   }
@@ -176,12 +178,16 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     drain: async () => {
       phase = 'draining'
       await sleep(running.config.drain_delay * 1000)
-      for (const tunnel of adapters.tunnels) tunnel.close(GOING_AWAY)
+      for (const tunnel of adapters.tunnels.keys()) tunnel.close(GOING_AWAY)
       await Promise.all(edges.map((edge) => edge.close(running.config.drain)))
       await close(adapters, running, admin)
     },
   }
 }
+
+/** What a client certificate is worth here may have changed. */
+const judgesOtherwise = (a: Listener, b: Listener): boolean =>
+  a.client_certificates !== b.client_certificates || a.client_ca !== b.client_ca || a.crl.join() !== b.crl.join()
 
 type Servers = { readonly edges: readonly Edge[]; readonly admin: Admin }
 
@@ -232,7 +238,7 @@ async function openAdapters(config: Config, options: GatewayOptions, read: () =>
     loop: watchEventLoop(loopDelay.observe),
     loopDelay,
     windows: [],
-    tunnels: new Set(),
+    tunnels: new Map(),
     metrics: createMetrics(read),
     traces: await openTraces(config, { version: options.version, instance, log }),
     keyRing: createKeyRing(clock),

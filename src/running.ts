@@ -68,8 +68,8 @@ export type Adapters = {
   readonly loopDelay: Histogram
   /** Of reloads that lengthened `proof_max_age`. */
   readonly windows: Window[]
-  /** WebSockets that are open: no server of Node's looks after them any more. */
-  readonly tunnels: Set<Tunnel>
+  /** WebSockets that are open, and on what: no server of Node's looks after them any more. */
+  readonly tunnels: Map<Tunnel, TunnelEnd>
   readonly metrics: Metrics
   /** null: there are none. */
   readonly traces: Traces | null
@@ -77,6 +77,9 @@ export type Adapters = {
   readonly keyRing: KeyRing
   readonly cacheCounts: Readonly<Record<'tokens' | 'proof_keys', CacheCounts>>
 }
+
+/** The client's side of a tunnel: its listener's number, and whether it presented a certificate there. */
+export type TunnelEnd = { readonly listener: number; readonly isCertified: boolean }
 
 /**
  * A longer `proof_max_age` makes proofs young again whose records have ended. So a proof that could have been used under a
@@ -164,7 +167,7 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
   }
   const nonce = nonceOfTheSecond(secrets[0] ?? options.nonceSecret)
   const enforcements = config.listeners.map(
-    (listener): Enforcement => ({
+    (listener, index): Enforcement => ({
       config,
       origins: listener.origins,
       documents,
@@ -175,9 +178,10 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
         decide(question, { holdBody: (maxBody) => bodies.hold(exchange, maxBody), times }, ports),
       judgeHandshake,
       forward: (granted, exchange, added) => {
-        const { request, response, upgrade } = exchange
+        const { request, response, upgrade, connection } = exchange
         if (upgrade !== null && granted.route.websocket && asksForWebSocket(request)) {
-          return openTunnel(adapters.tunnels, (opened) => tunnels.open(granted, { request, ...added, ...upgrade, opened }))
+          const end = { listener: index, isCertified: connection.peer.certificate !== null }
+          return openTunnel(adapters.tunnels, end, (opened) => tunnels.open(granted, { request, ...added, ...upgrade, opened }))
         }
         return forwarder.forward(granted, { request, response, ...added, sendContinue: () => exchange.sendContinue() })
       },
@@ -215,11 +219,15 @@ function judgeHandshake(request: IncomingMessage): Denial | null {
 }
 
 /** Keeps a WebSocket in the list while it is open. */
-async function openTunnel<T>(list: Set<Tunnel>, open: (opened: (tunnel: Tunnel) => void) => Promise<T>): Promise<T> {
+async function openTunnel<T>(
+  list: Adapters['tunnels'],
+  end: TunnelEnd,
+  open: (opened: (tunnel: Tunnel) => void) => Promise<T>,
+): Promise<T> {
   let own: Tunnel | null = null
   const result = await open((tunnel) => {
     own = tunnel
-    list.add(tunnel)
+    list.set(tunnel, end)
   })
   if (own !== null) list.delete(own)
   return result

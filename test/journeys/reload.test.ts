@@ -1,4 +1,6 @@
 // What a reload changes at once, also for tokens, proof keys and connections that were there before (contract §2 Reload).
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -98,6 +100,51 @@ t.test('a revoked certificate loses its connection, and has no other', async (t)
   t.equal((await lab.send(other, { certificate: 'other' })).status, 200, 'another of the same CA')
   plain.send(printDraft(draft()))
   t.equal((await plain.response()).status, 200, 'a connection without certificate goes on')
+})
+
+t.test('a WebSocket whose client presented a certificate ends with a reload of CRLs, in good order', async (t) => {
+  const lab = await startLab({
+    store: 'memory',
+    yaml: (parts) => ({
+      ...parts,
+      routes: `${parts.routes}  - { path: /events, methods: [GET], tier: certificates, upstream: cases, websocket: true, issuers: [https://as.example.com] }
+  - { path: /bare, methods: [GET], tier: public, upstream: cases, websocket: true }\n`,
+    }),
+    upgrade: (request, socket) => {
+      const key = `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`
+      const accept = createHash('sha1').update(key).digest('base64')
+      const head = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n'
+      socket.write(`${head}Sec-WebSocket-Accept: ${accept}\r\n\r\n`)
+      socket.on('data', (chunk: Buffer) => socket.write(chunk)).on('error', () => undefined)
+    },
+  })
+  t.teardown(() => lab.stop())
+  const opened = async (request: Draft, options = {}) => {
+    request.headers = [
+      ['Connection', 'Upgrade'],
+      ['Upgrade', 'websocket'],
+      ['Sec-WebSocket-Key', 'dGhlIHNhbXBsZSBub25jZQ=='],
+      ['Sec-WebSocket-Version', '13'],
+    ]
+    const client = await lab.open(options)
+    client.send(printDraft(request))
+    t.equal((await client.response()).status, 101)
+    return client
+  }
+  const certified = await opened(certificateBound(draft('/events'), lab.thumbprint('client')), { certificate: 'client' })
+  const bare = await opened(anonymous(draft('/bare')))
+  lab.write('clients.crl', await makeCrl(lab.certificates.clientCa, [lab.certificates.clients.client]))
+  await lab.reload((parts) => ({
+    ...parts,
+    listen: parts.listen?.replace('client_ca: client-ca.crt', 'client_ca: client-ca.crt, crl: [clients.crl]') ?? '',
+  }))
+  const goodbye = Buffer.from(await certified.ended(20_000), 'latin1')
+  t.same(goodbye, Buffer.from([0x88, 0x02, 0x03, 0xe9]), '1001, so that a client that is still valid comes back')
+  const frame = Buffer.from([0x81, 0x82, 1, 2, 3, 4, 0x69, 0x6b])
+  const echo = once(bare.socket, 'data')
+  bare.send(frame)
+  t.same(await echo, [frame], 'one without certificate goes on')
+  bare.close()
 })
 
 t.test('assertion keys and nonce secrets change without anyone noticing', async (t) => {
