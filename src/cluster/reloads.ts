@@ -34,6 +34,8 @@ export type ReloadsOptions = {
   /** Tells everyone who is asked; by then `current` is what is to be used. */
   readonly tell: (report: ReloadReport) => Promise<void>
   readonly log: Log
+  /** Tests shorten it: after so long it is looked whether what was refused can be taken now, for not all that goes wrong is in the files. */
+  readonly again?: Seconds
 }
 
 export type Reloads = {
@@ -52,14 +54,13 @@ export function readNow(file: string, env: Environment, running: Config | null):
 
 export const readOf = (config: Config, { texts, stamps }: Recording): Read => ({ config, texts, stamps })
 
-/** After so long it is looked whether what was refused can be taken now: not all that goes wrong is in the files. */
 const AGAIN: Seconds = 60
 
 /** `asked`: by SIGHUP. */
 type Why = 'asked' | 'changed' | 'again'
 
 /** Reloads from now on, until it is told to stop. */
-export function createReloads({ first, read, take, tell, log }: ReloadsOptions): Reloads {
+export function createReloads({ first, read, take, tell, log, again = AGAIN }: ReloadsOptions): Reloads {
   let current = first
   let { stamps } = first
   let report: ReloadReport = { taken: 0, refused: 0, takenAt: Date.now() / 1000, problem: null }
@@ -89,7 +90,7 @@ export function createReloads({ first, read, take, tell, log }: ReloadsOptions):
         log.error({}, problem ?? '')
         report = { ...report, refused: report.refused + 1, problem }
       }
-      if (current.config.watch !== null) retry = setTimeout(() => void begin('again'), AGAIN * 1000).unref()
+      if (current.config.watch !== null) retry = setTimeout(() => void begin('again'), again * 1000).unref()
     }
     await tell(report)
   }

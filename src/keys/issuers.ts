@@ -32,14 +32,22 @@ export type IssuerKeysOptions = {
 
 export type IssuerReadings = { readonly issuer: string; readonly keys: number; readonly until: Seconds | null }
 
-/** Keys of one place, when they were fetched, and their generation. */
-export type KnownKeys = { readonly keys: readonly PublishedKey[]; readonly fetchedAt: Seconds; readonly generation: number }
+/** Keys of one place, when they were fetched, their generation, and why the last fetch failed; null: it did not. */
+export type KnownKeys = {
+  readonly keys: readonly PublishedKey[]
+  readonly fetchedAt: Seconds
+  readonly generation: number
+  readonly problem: string | null
+}
 
 export type IssuerKeys = {
   readonly keysFor: KeysFor
   /** Rises whenever a key of this issuer is gone, in this process, over all reloads. */
   generation(issuer: Issuer): number
-  /** Fetches every set once, 5 s at most; never rejects: what failed is tried again in the background. */
+  /**
+   * Fetches every set once, and waits for those that nothing is known of yet, 5 s at most: a reload must not be held up by an issuer
+   * that is silent. Never rejects: what failed is tried again in the background.
+   */
   start(): Promise<void>
   /** One sentence for each issuer whose last fetch failed, or that has no usable key. */
   degraded(): readonly string[]
@@ -156,7 +164,10 @@ export function createIssuerKeys(sources: readonly IssuerSource[], options: Issu
       return issuer.generation
     },
     start: async () => {
-      await Promise.all([...held.values()].filter(({ source }) => source.keys.from !== 'file').map(load))
+      const fetched = [...held.values()].filter(({ source }) => source.keys.from !== 'file')
+      const unknown = fetched.filter(({ keys }) => keys === null)
+      for (const issuer of fetched) void load(issuer)
+      await Promise.all(unknown.map(load))
     },
     degraded: () =>
       [...held.values()].flatMap(({ source, problem }) => (problem === null ? [] : [`issuer ${source.issuer}: ${problem}`])),
@@ -171,8 +182,8 @@ export function createIssuerKeys(sources: readonly IssuerSource[], options: Issu
       const issuer = held.get(source.issuer)
       if (issuer === undefined || source.keys.from === 'file' || placeOf(source) !== placeOf(issuer.source)) return null
       expire(issuer)
-      const { keys, fetchedAt, generation } = issuer
-      return keys === null ? null : { keys, fetchedAt, generation }
+      const { keys, fetchedAt, generation, problem } = issuer
+      return keys === null ? null : { keys, fetchedAt, generation, problem }
     },
     close: () => {
       closing.abort()
@@ -193,7 +204,7 @@ function hold(source: IssuerSource, known: KnownKeys | null): Held {
     fetchedAt: known?.fetchedAt ?? 0,
     triedAt: null,
     failures: 0,
-    problem: null,
+    problem: known?.problem ?? null,
     loading: null,
     timer: null,
   }

@@ -1,13 +1,14 @@
 // What a reload changes at once, also for tokens, proof keys and connections that were there before (contract §2 Reload).
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { makeAssertionKey } from '../support/certificates.js'
 import { makeCrl } from '../support/certs.js'
 import { type Draft, issuerKey, makeDraft, printDraft } from '../support/draft.js'
+import { waitFor } from '../support/fleet.js'
 import { makeKey } from '../support/jwt.js'
 import { anonymous, certificateBound } from '../support/kinds.js'
 import { HOST, startLab } from '../support/lab.js'
@@ -228,22 +229,47 @@ t.test('a window that a reload lengthens makes no used proof young again', async
   t.equal((await lab.send(draft())).status, 200, 'a new one passes')
 })
 
-t.test('a reload while the issuer is silent keeps the keys that are known', async (t) => {
-  let answers = true
-  const issuer = createServer((_, response) => {
-    response.writeHead(answers ? 200 : 500)
-    response.end(JSON.stringify({ keys: [{ ...issuerKey.jwk, kid: 'issuer-1' }] }))
-  })
-  await new Promise<void>((resolve) => issuer.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => issuer.close())
-  const from = `jwks_uri: 'http://127.0.0.1:${(issuer.address() as AddressInfo).port}/jwks'`
-  const lab = await startLab({
-    store: 'memory',
-    yaml: (parts) => ({ ...parts, issuers: parts.issuers?.replace('jwks_file: issuer.jwks', from) ?? '' }),
-  })
-  t.teardown(() => lab.stop())
-  t.equal((await lab.send(draft())).status, 200)
-  answers = false
-  await lab.reload((parts) => parts)
-  t.equal((await lab.send(draft())).status, 200)
-})
+t.test(
+  'a reload while the issuer is silent keeps the keys that are known, says that it is silent, and does not wait for it',
+  async (t) => {
+    let behaviour: 'answers' | 'refuses' | 'is silent' = 'answers'
+    let given: ServerResponse | null = null
+    const issuer = createServer((_, response) => {
+      given = response
+      if (behaviour === 'is silent') return
+      response.writeHead(behaviour === 'answers' ? 200 : 500)
+      response.end(JSON.stringify({ keys: [{ ...issuerKey.jwk, kid: 'issuer-1' }] }))
+    })
+    await new Promise<void>((resolve) => issuer.listen(0, '127.0.0.1', resolve))
+    t.teardown(() => {
+      issuer.closeAllConnections()
+      issuer.close()
+    })
+    const from = `jwks_uri: 'http://127.0.0.1:${(issuer.address() as AddressInfo).port}/jwks'`
+    const lab = await startLab({
+      store: 'memory',
+      yaml: (parts) => ({ ...parts, issuers: parts.issuers?.replace('jwks_file: issuer.jwks', from) ?? '' }),
+    })
+    t.teardown(() => lab.stop())
+    const degraded = async (): Promise<string> => JSON.parse((await lab.admin('/readyz')).body).degraded.join()
+    t.equal((await lab.send(draft())).status, 200)
+
+    behaviour = 'refuses'
+    await lab.reload((parts) => parts)
+    t.equal((await lab.send(draft())).status, 200)
+    await waitFor('it is said', async () => (await degraded()).includes('issuer https://as.example.com'))
+
+    behaviour = 'is silent'
+    given = null
+    await lab.reload((parts) => parts)
+    // Read anew: control flow does not know that the server sets it.
+    const asked = () => given as ServerResponse | null
+    t.match(await degraded(), 'issuer https://as.example.com', 'and still is, before anyone can know better')
+    await waitFor('it is asked', () => asked() !== null)
+    t.equal(asked()?.destroyed, false, 'it was not waited for')
+    t.equal((await lab.send(draft())).status, 200)
+    behaviour = 'answers'
+    asked()?.end(JSON.stringify({ keys: [{ ...issuerKey.jwk, kid: 'issuer-1' }] }))
+    await waitFor('all is well', async () => (await degraded()) === '')
+  },
+)

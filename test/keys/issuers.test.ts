@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { IssuerSource } from '../../src/config/config.js'
 import { createIssuerKeys, type FetchedSet } from '../../src/keys/issuers.js'
+import { waitFor } from '../support/fleet.js'
 import { makeKey } from '../support/jwt.js'
 import { json, source, startKeyServer } from './key-server.js'
 
@@ -243,7 +244,10 @@ t.test('a configuration that follows another keeps what that one knows of the sa
   previous.close()
   t.same(kids(keys.keysFor(issuer, ES256('a'))), ['a'])
   t.equal(keys.generation(issuer), previous.generation(issuer), 'the same keys')
-  t.equal(keys.degraded().length, 1, 'and it is said that the issuer is silent')
+  await waitFor('it is said that the issuer is silent', () => keys.degraded().length === 1)
+  const third = createIssuerKeys([issuer], { clock: () => time.now, log: () => {}, previous: keys })
+  t.teardown(() => third.close())
+  t.same(third.degraded(), keys.degraded(), 'a third one says so before it has asked')
   for (const elsewhere of [{ ca: 'another' }, { keys: { from: 'uri', uri: `${server.origin}/other` } as const }]) {
     const other = await follow({ ...issuer, ...elsewhere })
     t.equal(other.keysFor(issuer, ES256('a')), 'unavailable')
