@@ -7,10 +7,9 @@ import type { Command, Io } from './cli/command.js'
 import { catchHangups } from './cluster/hangups.js'
 import { type PrimaryOptions, runPrimary, type Timing } from './cluster/primary.js'
 import { logger, oneOf, orExit, start, take } from './cluster/process.js'
-import { createReloads, readNow, readOf } from './cluster/reloads.js'
+import { createReloads, type Read, readNow, readOf } from './cluster/reloads.js'
 import { makeSecrets, rotateTicketSecret } from './cluster/secrets.js'
 import { runWorker } from './cluster/worker.js'
-import type { Config } from './config/config.js'
 import { formatProblem } from './config/problems.js'
 
 const HELP = `holdfast serve [routes.yaml]
@@ -47,7 +46,7 @@ export const serveWith = (timing: Timing): Command => ({
       return 1
     }
     const first = readOf(config, recording)
-    const read = (running: Config) => readNow(file, io.env, running)
+    const read = (running: Read) => readNow(file, io.env, running)
     const { workers } = config
     return workers === 1 ? runAlone({ first, read, timing, io }) : runPrimary({ workers, log: logger, first, read, timing })
   },

@@ -2,6 +2,7 @@
 // and what was refused is tried again. One for a gateway: in its only process, or in the primary for all workers.
 
 import type { Config } from '../config/config.js'
+import { findCutOff } from '../config/cut-off.js'
 import { areSameTexts, type Recording, recordingDisk, type Texts } from '../config/disk.js'
 import type { Environment } from '../config/interpolate.js'
 import { type Loaded, loadConfig } from '../config/load.js'
@@ -28,7 +29,7 @@ export type Log = {
 export type ReloadsOptions = {
   readonly first: Read
   /** `running` is what a reload may not change all of. */
-  readonly read: (running: Config) => Reading
+  readonly read: (running: Read) => Reading
   /** Puts it to use. Resolves to why that could not be; null: it was. */
   readonly take: (next: Read) => Promise<string | null>
   /** Tells everyone who is asked; by then `current` is what is to be used. */
@@ -47,9 +48,11 @@ export type Reloads = {
 }
 
 /** Reads a configuration as it is on the disk now. */
-export function readNow(file: string, env: Environment, running: Config | null): Reading {
+export function readNow(file: string, env: Environment, running: Read | null): Reading {
   const recording = recordingDisk()
-  return { loaded: loadConfig(file, env, running, recording.disk), recording }
+  const loaded = loadConfig(file, env, running?.config ?? null, recording.disk)
+  const cut = running === null || loaded.config === null ? [] : findCutOff(running.texts, recording.texts)
+  return { loaded: cut.length === 0 ? loaded : { ...loaded, config: null, problems: cut }, recording }
 }
 
 export const readOf = (config: Config, { texts, stamps }: Recording): Read => ({ config, texts, stamps })
@@ -70,7 +73,7 @@ export function createReloads({ first, read, take, tell, log, again = AGAIN }: R
 
   const reload = async (why: Why): Promise<void> => {
     clearTimeout(retry)
-    const { loaded, recording } = read(current.config)
+    const { loaded, recording } = read(current)
     stamps = recording.stamps
     // Written between two of the reads: the watch sees what is other than what was read, and waits for it to rest.
     if (why === 'changed' && !areSame(stamps, await lookAgain(stamps.keys()))) return
