@@ -63,7 +63,12 @@ async function runAlone({ first, read, timing, io }: Alone): Promise<number> {
   const stopRotation = rotateTicketSecret(gateway.setTicketSecret, timing.rotation)
   const reloads = createReloads({
     first,
-    read,
+    read: (running) => {
+      const reading = read(running)
+      // Whatever comes of it: until now nothing else was done.
+      gateway.excuseStall()
+      return reading
+    },
     take: ({ config }) => take(gateway, config),
     tell: async (report) => {
       if (report.problem !== null) await gateway.reopenAudit()

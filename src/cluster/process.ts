@@ -31,7 +31,6 @@ export async function orExit<T>(begin: Promise<T>, io: Io): Promise<T> {
 
 /** Takes another configuration, and opens the audit file anew in any case. Resolves to why it was not taken; null: it was. */
 export async function take(gateway: Gateway, config: Config | null): Promise<string | null> {
-  gateway.excuseStall()
   await gateway.reopenAudit()
   if (config === null) return 'reload: the configuration that was found good has problems here'
   try {

@@ -43,7 +43,11 @@ export async function runWorker(file: string, io: Io): Promise<never> {
   process.on('SIGTERM', stop)
   Object.assign(handlers, {
     drain: () => stop(),
-    reload: (texts: Texts) => take(gateway, load(texts, gateway.config()).config),
+    reload: (texts: Texts) => {
+      const { config } = load(texts, gateway.config())
+      gateway.excuseStall()
+      return take(gateway, config)
+    },
     report: async (report: ReloadReport) => {
       if (report.problem !== null) await gateway.reopenAudit()
       gateway.reportReload(report)
