@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { type Health, readinessOf } from './admin/health.js'
 import { type Admin, openAdmin } from './admin/server.js'
 import { lastWrite, openAuditLog } from './audit/log.js'
@@ -142,6 +143,9 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     noteWindow(adapters.windows, previous.config, next)
     running = assembled
     adapters.keyRing.use(assembled.signingKeys, next.assertion.ttl)
+    if (next.tracing !== null && !isDeepStrictEqual(next.tracing.tls, previous.config.tracing?.tls)) {
+      adapters.traces?.renew(next.tracing.tls)
+    }
     if (next.replay.store === 'redis') {
       adapters.replay.renew?.(next.replay.redis)
       adapters.rates.renew(next.replay.redis)

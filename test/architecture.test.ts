@@ -83,7 +83,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'running',
       'tracing/traces',
     ],
-    npm: ['node:crypto', 'node:os', 'node:timers/promises'],
+    npm: ['node:crypto', 'node:os', 'node:timers/promises', 'node:util'],
   },
   serve: { src: ['cli/command', 'cluster', 'config'], npm: ['node:cluster', 'node:path'] },
   main: { src: ['cli/main', 'cli/command', 'cluster/hangups', 'serve'], npm: ['node:readline/promises'] },

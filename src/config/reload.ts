@@ -1,6 +1,6 @@
 // What can't change while the gateway runs (contract §2 Reload): addresses, the admin listener, workers, replay, audit, tracing. A
-// reload that changes one is refused with its line, because half of it would be worse than none. Keys, certificates and passwords of
-// admin and replay are no such change: machines renew them, and a renewal must not keep a new revocation list out.
+// reload that changes one is refused with its line, because half of it would be worse than none. Keys, certificates and passwords are
+// no such change there either: machines renew them, and a renewal must not keep a new revocation list out.
 
 import { isDeepStrictEqual } from 'node:util'
 import type { Config, RedisSettings } from './config.js'
@@ -13,7 +13,7 @@ const FIXED: Readonly<Record<string, (config: Config) => unknown>> = {
   workers: ({ workers }) => workers,
   replay: ({ replay }) => (replay.store === 'redis' ? { ...replay, redis: withoutCredentials(replay.redis) } : replay),
   audit: ({ audit }) => audit,
-  tracing: ({ tracing }) => tracing,
+  tracing: ({ tracing }) => tracing && { otlp: tracing.otlp },
 }
 
 /** The client of a cluster takes no others while it runs: there they are as fixed as the rest. */

@@ -13,13 +13,12 @@ import {
 } from '@opentelemetry/sdk-trace'
 import { spanIdOf, traceIdOf } from './context.js'
 import { makeSpans } from './spans.js'
-import type { Traces } from './traces.js'
+import type { CollectorTls, Traces } from './traces.js'
 
 export type OtlpOptions = {
   /** Where the collector takes traces: the whole URL. */
   readonly url: string
-  /** PEM; for https. */
-  readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string }
+  readonly tls: CollectorTls
   readonly version: string
   /** Names this process among others. */
   readonly instance: string
@@ -44,13 +43,15 @@ export function openTraces({ url, tls, version, instance, log }: OtlpOptions): T
     log(next === null ? 'traces: the collector takes them again' : `traces: the collector does not take them (${next})`)
   }
 
-  const exporter = new OTLPTraceExporter({
-    url,
-    timeoutMillis: EXPORT_MS,
-    // At the end all that waits goes out at once.
-    concurrencyLimit: MOST_WAITING / MOST_AT_ONCE + 1,
-    httpAgentOptions: { ...tls, rejectUnauthorized: true, keepAlive: true },
-  })
+  const exporterWith = (tls: CollectorTls): OTLPTraceExporter =>
+    new OTLPTraceExporter({
+      url,
+      timeoutMillis: EXPORT_MS,
+      // At the end all that waits goes out at once.
+      concurrencyLimit: MOST_WAITING / MOST_AT_ONCE + 1,
+      httpAgentOptions: { ...tls, rejectUnauthorized: true, keepAlive: true },
+    })
+  let exporter = exporterWith(tls)
   const counting: SpanExporter = {
     export: (spans, done) =>
       exporter.export(spans, (result) => {
@@ -101,6 +102,12 @@ export function openTraces({ url, tls, version, instance, log }: OtlpOptions): T
       counts.made += makeSpans(tracer, request, ids)
     },
     readings: () => ({ ...counts }),
+    renew(tls) {
+      const before = exporter
+      exporter = exporterWith(tls)
+      // What it is sending it may finish.
+      void before.shutdown().catch(() => undefined)
+    },
     close: () => Promise.race([provider.shutdown().catch(() => undefined), sleep(EXPORT_MS, undefined, { ref: false })]),
   }
 }

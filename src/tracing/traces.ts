@@ -23,11 +23,16 @@ export type TracedRequest = {
   readonly durationMs: number
 }
 
+/** PEM; for https. */
+export type CollectorTls = { readonly ca?: string; readonly cert?: string; readonly key?: string }
+
 export type Traces = {
   /** Makes the spans of a request that is over. Never throws, never waits. */
   ended(request: TracedRequest): void
   /** Spans since the start of the process. */
   readings(): { readonly made: number; readonly sent: number; readonly failed: number }
+  /** Speaks to the collector with these from now on. */
+  renew(tls: CollectorTls): void
   /** Sends what is waiting, within seconds, and ends. Never rejects. */
   close(): Promise<void>
 }

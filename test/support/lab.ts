@@ -35,6 +35,8 @@ export type LabOptions = {
   readonly upstream?: (request: IncomingMessage, response: import('node:http').ServerResponse) => void
   /** Takes WebSocket handshakes. */
   readonly upgrade?: (request: IncomingMessage, socket: Duplex) => void
+  /** Files beside routes.yaml, from the start. */
+  readonly files?: Readonly<Record<string, string>>
   readonly store?: 'memory' | 'redis'
   /** Gives up on a slow store, and on itself when it is late, as soon as gateways do that are told nothing. Left out: much later, because a
    * busy machine is slow, and most tests are about something else. */
@@ -149,7 +151,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   observer?.on('error', () => undefined)
   const parts = defaults((upstream.address() as AddressInfo).port, redis?.port ?? null)
 
-  for (const [name, text] of Object.entries(certificates.files)) writeFileSync(join(folder, name), text)
+  for (const [name, text] of Object.entries({ ...certificates.files, ...options.files })) writeFileSync(join(folder, name), text)
   const jwk = { ...issuerKey.jwk, kid: 'issuer-1', use: 'sig' }
   writeFileSync(join(folder, 'issuer.jwks'), JSON.stringify({ keys: [jwk] }))
   const load = (yaml: LabYaml): Config => {

@@ -210,6 +210,24 @@ t.test('the certificate of a collector is verified', async (t) => {
   t.match(logs.join('\n'), /^traces: the collector does not take them \([A-Z_]+\)$/)
 })
 
+t.test('a CA of the collector that a reload brings is used from then on', async (t) => {
+  const { files } = await makeCertificates('127.0.0.1')
+  const collector = await startCollector(t, { tls: { key: files['server.key'] ?? '', cert: files['server.crt'] ?? '' } })
+  const lab = await startLab({
+    store: 'memory',
+    yaml: (parts) => ({ ...parts, tracing: `{ otlp: '${collector.url}', sample: 1, tls: { ca: collector.crt } }` }),
+    files: { 'collector.crt': (await makeCertificates('other')).files['ca.crt'] ?? '' },
+  })
+  t.teardown(() => lab.stop())
+  t.equal((await lab.send(draft('/read/1'))).status, 200)
+  await until('spans are lost', async () => (await metric(lab, 'holdfast_trace_spans_total{result="failed"}')) > 0)
+  lab.write('collector.crt', files['ca.crt'] ?? '')
+  await lab.reload((parts) => parts)
+  const sent = async () => metric(lab, 'holdfast_trace_spans_total{result="sent"}')
+  t.equal((await lab.send(draft('/read/1'))).status, 200)
+  await until('spans are sent', async () => (await sent()) > 0)
+})
+
 t.test('a collector that is away, refuses or hangs is felt by nobody', async (t) => {
   const nobody = createServer()
   await new Promise<void>((resolve) => nobody.listen(0, '127.0.0.1', resolve))
