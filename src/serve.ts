@@ -20,7 +20,8 @@ Runs the gateway. One line on stderr says when it accepts requests: addresses, w
   --help        this text
 
 The configuration is loaded again when one of its files changes (\`watch\`) and at SIGHUP: all of it is taken, or it is logged what
-is wrong and the old one stays. SIGTERM and SIGINT drain and exit 0; a second one exits at once. Audit events go to the file routes.yaml names, else to standard output; everything else to stderr.
+is wrong and the old one stays. SIGTERM and SIGINT drain and exit 0; a second one exits at once. Audit events go to the file
+routes.yaml names, else to standard output; everything else to stderr.
 Exit code: 0 drained, 1 the configuration has problems or a port is taken, 2 wrong usage.
 `
 

@@ -2,7 +2,7 @@
 // but the list is changed: comments, references to the environment and everything else stay as they were written.
 
 import { createPublicKey } from 'node:crypto'
-import { closeSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, fchownSync, fsyncSync, openSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { isMap, isNode, isScalar, isSeq, type Node } from 'yaml'
 import { publicMembers, thumbprint } from '../verify/hashes.js'
@@ -92,8 +92,11 @@ export function replaceText(file: string, text: string, env: Environment): reado
   if (problems.length > 0) return problems
   const target = realpathSync(file)
   const temporary = `${target}.new`
-  const descriptor = openSync(temporary, 'wx', statSync(target).mode & 0o777)
+  const { mode, uid, gid } = statSync(target)
+  const descriptor = openSync(temporary, 'wx', mode & 0o777)
   try {
+    // Whoever could read it must be able to read it still; only root can give it to someone else.
+    if (uid !== process.getuid?.() || gid !== process.getgid?.()) fchownSync(descriptor, uid, gid)
     writeFileSync(descriptor, text)
     fsyncSync(descriptor)
     renameSync(temporary, target)

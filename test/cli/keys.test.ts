@@ -1,6 +1,16 @@
 // `holdfast keys`: what it writes, what it refuses, and what it leaves alone.
 
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { keys } from '../../src/cli/keys.js'
@@ -106,6 +116,20 @@ t.test('behind a link, the file it leads to is written', async (t) => {
   t.equal(statSync(file).mode & 0o777, 0o640)
   t.notOk(existsSync(`${file}.new`))
 })
+
+t.test(
+  'files stay those of the gateway, whoever makes the step',
+  { skip: process.getuid?.() !== 0 && 'only root has files of others' },
+  async (t) => {
+    const { cwd, file, run } = await place(t, 'assertion: { key: certs/assertion.key }')
+    for (const path of [file, join(cwd, 'certs/assertion.key')]) {
+      chownSync(path, 1234, 2345)
+      chmodSync(path, 0o600)
+    }
+    t.equal((await run('new', 'certs/b.key')).code, 0)
+    for (const path of [file, join(cwd, 'certs/b.key')]) t.match(statSync(path), { uid: 1234, gid: 2345 })
+  },
+)
 
 t.test('nothing is overwritten, and nothing is done to a file with problems', async (t) => {
   const { cwd, file, run, text } = await place(t, 'assertion: { key: certs/assertion.key }')
