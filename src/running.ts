@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http'
 import type { AuditFacts } from './audit/event.js'
 import type { OpenAuditLog } from './audit/log.js'
 import { isRecorded, recordAfter, recordBefore } from './audit/record.js'
+import { type Caches, createCaches } from './caches.js'
 import type { Config, Limits } from './config/config.js'
 import { type Expiry, expiriesOf } from './config/expiries.js'
 import { type DecidePorts, decide } from './decide.js'
@@ -16,7 +17,7 @@ import { createIssuerKeys, type FetchSet, type IssuerKeys } from './keys/issuers
 import type { KeyRing } from './keys/ring.js'
 import { loadSigningKeys, type SigningKeys } from './keys/signing.js'
 import type { RateLimiter } from './limits/rate.js'
-import { type CacheCounts, type CountedCache, createCache } from './metrics/caches.js'
+import type { CacheCounts } from './metrics/caches.js'
 import type { Histogram } from './metrics/histogram.js'
 import type { Metrics } from './metrics/registry.js'
 import type { ReplayStore } from './replay/store.js'
@@ -29,8 +30,7 @@ import type { Tunnel } from './upstream/tunnel.js'
 import { createTunnels } from './upstream/websocket.js'
 import { makeNonce, readNonceTime } from './verify/nonces.js'
 import { removedNames } from './verify/reserved-headers.js'
-import type { Bytes, Seconds } from './verify/scalars.js'
-import type { ProofHeader, VerifiedToken } from './verify/types.js'
+import type { Seconds } from './verify/scalars.js'
 import { type Denial, deny } from './verify/verdict.js'
 
 /** The only clock there is: everything inside is told the time. */
@@ -233,16 +233,6 @@ async function openTunnel<T>(
   return result
 }
 
-type Caches = { readonly tokens: CountedCache<VerifiedToken>; readonly proof_keys: CountedCache<ProofHeader> }
-
-const MOST_ENTRIES = 10_000
-const MOST_BYTES: Bytes = 32 * 1024 ** 2
-
-const createCaches = (counts: Adapters['cacheCounts']): Caches => ({
-  tokens: createCache({ entries: MOST_ENTRIES, bytes: MOST_BYTES, size: (_, token) => token.length * 4 }, counts.tokens),
-  proof_keys: createCache({ entries: MOST_ENTRIES, bytes: MOST_BYTES, size: (_, text) => text.length + 2048 }, counts.proof_keys),
-})
-
 /** A nonce carries its second, so one a second is all there is to make. */
 function nonceOfTheSecond(secret: string): () => string {
   let second = 0
@@ -258,7 +248,10 @@ function nonceOfTheSecond(secret: string): () => string {
 }
 
 /** Lets go of a configuration when its last request is over. */
-export async function retire({ requests, issuerKeys, pools }: Running): Promise<void> {
+export async function retire({ requests, issuerKeys, pools, caches }: Running): Promise<void> {
+  // A stream can go on for hours, and has no use for them.
+  caches.tokens.clear()
+  caches.proof_keys.clear()
   await Promise.allSettled(requests)
   issuerKeys.close()
   await pools.close().catch(() => undefined)

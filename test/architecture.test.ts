@@ -40,6 +40,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     npm: ['node:fs', 'node:path', 'node:util', 'node:crypto', 'node:net', '@peculiar/x509', 'reflect-metadata'],
   },
   times: { src: [], npm: [] },
+  caches: { src: ['metrics/caches', 'verify'], npm: [] },
   // The SDK behind tracing/otlp.ts is loaded only where it is wanted, so nobody else may import it.
   tracing: {
     src: ['verify', 'times'],
@@ -62,6 +63,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'audit',
       'upstream',
       'edge',
+      'caches',
       'decide',
       'metrics',
       'tracing/context',

@@ -11,7 +11,7 @@ export type CacheCounts = { hits: number; misses: number; evictions: number }
 
 export const newCounts = (): CacheCounts => ({ hits: 0, misses: 0, evictions: 0 })
 
-export type CountedCache<V> = Cache<V> & { readonly readings: () => CacheReadings }
+export type CountedCache<V> = Cache<V> & { readonly readings: () => CacheReadings; readonly clear: () => void }
 
 export type CacheBounds<V> = {
   readonly entries: number
@@ -36,7 +36,9 @@ export function createCache<V extends object>(bounds: CacheBounds<V>, counts: Ca
       else counts.hits += 1
       return value
     },
-    set: (key, value) => kept.set(key, value),
+    // A copy, because V8 keeps all of a string of which a part is kept: a key is a piece of a request's headers.
+    set: (key, value) => kept.set(Buffer.from(key).toString(), value),
+    clear: () => kept.clear(),
     readings: () => ({ ...counts, entries: kept.size, bytes: kept.calculatedSize }),
   }
 }

@@ -2,7 +2,7 @@
 // that it is not true of (threats §2.1 CVE-2026-35039, §2.3 CVE-2026-33496). The first request of every row fills the cache.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { clientKey, type Draft, issuerKey, makeDraft, rebind } from '../support/draft.js'
+import { clientKey, type Draft, issuerKey, makeDraft, printDraft, rebind } from '../support/draft.js'
 import { makeKey, signJwt } from '../support/jwt.js'
 import { bearer } from '../support/kinds.js'
 import { HOST, startLab } from '../support/lab.js'
@@ -149,4 +149,93 @@ t.test('whoever holds no key can not put a header into the cache', async (t) => 
   const honest = draft()
   rebind(honest, stranger, 'ES256')
   t.equal(reasonOf(await lab.send(honest)), 'granted', 'and does no harm to who does')
+})
+
+/** Entries and evictions of both caches, from /metrics. */
+async function readings(): Promise<Record<string, number>> {
+  const { body } = await lab.admin('/metrics')
+  const lines = body.matchAll(/^holdfast_cache_(entries|evictions_total|bytes)\{cache="(\w+)"\} (\d+)$/gm)
+  return Object.fromEntries([...lines].map(([, what, cache, value]) => [`${cache} ${what}`, Number(value)]))
+}
+
+t.test('who can prove nothing changes nothing in the caches, however often', async (t) => {
+  t.equal(reasonOf(await lab.send(again())), 'granted')
+  const before = await readings()
+  t.ok((before['tokens entries'] ?? 0) > 0 && (before['proof_keys entries'] ?? 0) > 0, 'there is something to push out')
+  const stranger = makeKey()
+  const attempts: Readonly<Record<string, (request: Draft) => void>> = {
+    token_signature: (request) => {
+      request.token.key = stranger
+    },
+    token_expired: (request) => {
+      request.token.claims.iat = request.now - 100
+      request.token.claims.exp = request.now - 1
+    },
+    token_audience: (request) => {
+      request.token.claims.aud = 'https://elsewhere.example.com'
+    },
+    proof_signature: (request) => {
+      request.spoilToken = () => signed
+      if (request.proof !== null) request.proof.key = stranger
+    },
+    proof_key: (request) => {
+      request.spoilToken = () => signed
+      if (request.proof === null) return
+      request.proof.key = makeKey()
+      request.proof.header.jwk = request.proof.key.jwk
+    },
+  }
+  const client = await lab.open()
+  t.teardown(() => client.close())
+  for (const [reason, change] of Object.entries(attempts)) {
+    for (let i = 0; i < 300; i++) {
+      const request = draft()
+      change(request)
+      client.send(printDraft(request))
+      const { body } = await client.response()
+      const { reason: told } = JSON.parse(body.toString())
+      if (told !== reason) t.fail(`${told} instead of ${reason}`)
+    }
+  }
+  t.same(await readings(), before)
+})
+
+t.test('a key that is gone, or is another under the same kid, takes its tokens along', async (t) => {
+  const own = await startLab({ store: 'memory' })
+  t.teardown(() => own.stop())
+  const jwks = (...keys: readonly object[]) => own.write('issuer.jwks', JSON.stringify({ keys }))
+  const { jwk } = issuerKey
+  const send = async () => reasonOf(await own.send(again()))
+  t.equal(await send(), 'granted')
+  t.equal(await send(), 'granted', 'it is known')
+  jwks({ ...makeKey().jwk, kid: 'issuer-1' })
+  await own.reload((parts) => parts)
+  t.equal(await send(), 'token_signature', 'the same kid, another key')
+  jwks({ ...jwk, kid: 'issuer-1' })
+  await own.reload((parts) => parts)
+  t.equal(await send(), 'granted')
+  jwks({ ...makeKey().jwk, kid: 'other' })
+  await own.reload((parts) => parts)
+  t.not(await send(), 'granted', 'gone')
+})
+
+t.test('a policy that changed judges tokens that are known', async (t) => {
+  const own = await startLab({ store: 'memory' })
+  t.teardown(() => own.stop())
+  const send = async () => reasonOf(await own.send(again()))
+  t.equal(await send(), 'granted')
+  const changes: readonly (readonly [reason: string, from: string, to: string])[] = [
+    ['token_audience', 'audience: https://api.example.com', 'audience: https://api2.example.com'],
+    ['token_algorithm', 'binding: any, audit: all', 'binding: any, audit: all, token_algorithms: [EdDSA]'],
+    ['token_lifetime', 'binding: any, audit: all', 'binding: any, audit: all, token_max_ttl: 30s'],
+    ['client_not_allowed', "path: '/read/:id',", "path: '/read/:id', clients: [someone-else],"],
+    ['scope_missing', 'scopes: [case.read, case.write]', 'scopes: [case.read, admin]'],
+    ['proof_algorithm', 'binding: any, audit: all', 'binding: any, audit: all, proof_algorithms: [EdDSA]'],
+  ]
+  for (const [reason, from, to] of changes) {
+    await own.reload((parts) => Object.fromEntries(Object.entries(parts).map(([key, text]) => [key, text.replace(from, to)])))
+    t.equal(await send(), reason)
+    await own.reload((parts) => parts)
+    t.equal(await send(), 'granted')
+  }
 })
