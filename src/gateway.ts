@@ -34,9 +34,11 @@ import {
   noteWindow,
   type Running,
   retire,
+  settled,
   shareOf,
 } from './running.js'
 import type { Traces } from './tracing/traces.js'
+import type { Seconds } from './verify/scalars.js'
 
 export type Gateway = {
   /** `host:port` of each listener. */
@@ -157,7 +159,9 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       edges[index]?.closeCertified()
       for (const [tunnel, end] of adapters.tunnels) if (end.listener === index && end.isCertified) tunnel.close(GOING_AWAY)
     })
-    void retire(previous)
+    const end = retire(previous)
+    adapters.retired.add(end)
+    void end.then(() => adapters.retired.delete(end))
   }
 
   return {
@@ -182,8 +186,20 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     drain: async () => {
       phase = 'draining'
       await sleep(running.config.drain_delay * 1000)
+      const { drain } = running.config
       for (const tunnel of adapters.tunnels.keys()) tunnel.close(GOING_AWAY)
-      await Promise.all(edges.map((edge) => edge.close(running.config.drain)))
+      const deadline = setTimeout(() => {
+        for (const end of adapters.eventStreams) end()
+      }, drain * 1000)
+      const cut = await Promise.all(edges.map((edge) => edge.close(drain + LAST_WORDS)))
+      clearTimeout(deadline)
+      const lost = cut.reduce((sum, one) => sum + one, 0)
+      if (lost > 0) options.log(`drain: ${lost} request(s) were cut off after ${drain} s`)
+      // Whoever they were for has gone, but what became of them belongs in the audit log.
+      await Promise.race([
+        Promise.all([...adapters.retired, settled(running)]),
+        sleep(LAST_REQUESTS * 1000, undefined, { ref: false }),
+      ])
       await close(adapters, running, admin)
     },
   }
@@ -211,6 +227,10 @@ function setTls({ edges, admin }: Servers, next: Config, previous: Config): void
 
 /** RFC 6455 §7.4.1. */
 const GOING_AWAY = 1001
+
+/** At the deadline: for the last bytes of event streams, and for requests whose clients have gone to notice it. */
+const LAST_WORDS: Seconds = 0.5
+const LAST_REQUESTS: Seconds = 5
 
 /** No proof lives longer (seconds): with a nonce its `iat` may be an hour off. */
 const LONGEST_PROOF = 2 * 3600
@@ -243,6 +263,8 @@ async function openAdapters(config: Config, options: GatewayOptions, read: () =>
     loopDelay,
     windows: [],
     tunnels: new Map(),
+    eventStreams: new Set(),
+    retired: new Set(),
     metrics: createMetrics(read),
     traces: await openTraces(config, { version: options.version, instance, log }),
     keyRing: createKeyRing(clock),

@@ -70,6 +70,10 @@ export type Adapters = {
   readonly windows: Window[]
   /** WebSockets that are open, and on what: no server of Node's looks after them any more. */
   readonly tunnels: Map<Tunnel, TunnelEnd>
+  /** What ends the event streams that are open: nothing else does. */
+  readonly eventStreams: Set<() => void>
+  /** Configurations that a reload replaced and that still have requests; each resolves when it has none. */
+  readonly retired: Set<Promise<void>>
   readonly metrics: Metrics
   /** null: there are none. */
   readonly traces: Traces | null
@@ -135,7 +139,7 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
     isTraced,
     limits: config.limits,
   }
-  const forwarder = createForwarder(sending)
+  const forwarder = createForwarder({ ...sending, eventStreams: adapters.eventStreams })
   const tunnels = createTunnels(sending)
   const secrets = config.nonceSecrets.length > 0 ? config.nonceSecrets : [options.nonceSecret]
   const documents = publicDocuments(config, adapters.keyRing.jwks)
@@ -247,12 +251,16 @@ function nonceOfTheSecond(secret: string): () => string {
   }
 }
 
+/** Resolves when its requests are over. */
+export const settled = async ({ requests }: Running): Promise<void> => void (await Promise.allSettled(requests))
+
 /** Lets go of a configuration when its last request is over. */
-export async function retire({ requests, issuerKeys, pools, caches }: Running): Promise<void> {
+export async function retire(running: Running): Promise<void> {
+  const { issuerKeys, pools, caches } = running
   // A stream can go on for hours, and has no use for them.
   caches.tokens.clear()
   caches.proof_keys.clear()
-  await Promise.allSettled(requests)
+  await settled(running)
   issuerKeys.close()
   await pools.close().catch(() => undefined)
 }

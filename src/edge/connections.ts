@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Limits } from '../config/config.js'
+import type { Seconds } from '../verify/scalars.js'
 import type { Peer } from '../verify/types.js'
 import { type CertificateMode, plainAddress, readPeer } from './peer.js'
 
@@ -28,6 +29,8 @@ export type Line = {
   last: IncomingMessage | null
   /** Nothing new is served here; set once and for good. */
   isClosing: boolean
+  /** While draining: the request whose answer says `Connection: close`. */
+  farewell: Turn | null
   /** Bytes came that are no request; set once and for good. */
   isBroken: boolean
 }
@@ -53,14 +56,20 @@ export type Connections = {
   enqueue(line: Line, turn: Turn): void
   /** Closes after the current answer; at once where there is none. */
   closeSoon(line: Line): void
+  /** Its time without a request or a byte of an answer is over: ends it, in good order where no answer is owed. */
+  silent(socket: Socket): void
+  /** From now on the answer to the last request of each connection says that it is; those without one may still bring one for `quiet`. */
+  drain(quiet: Seconds): void
+  /** Resolves when none is left. */
+  ended(): Promise<void>
   /** Drops the handshakes under way. */
   dropHandshakes(): void
   /** Closes connections that presented a certificate after their current answer; those whose handshake is under way, when it is complete. */
   closeCertified(): void
   lines(): Iterable<Line>
   counts(): EdgeCounts
-  /** Destroys every connection. */
-  destroyAll(): void
+  /** Destroys every connection; returns how many were owed an answer. */
+  destroyAll(): number
 }
 
 /** Requests that may wait behind the one being served. Few clients pipeline at all; more than this is memory taken for free. */
@@ -82,6 +91,8 @@ export function createConnections(limits: () => Pick<Limits, 'connections' | 'co
   let full = 0
   let resumed = 0
   let failed = 0
+  let draining: Seconds | null = null
+  let ended: (() => void) | null = null
 
   const count = (address: string, change: 1 | -1): number => {
     const now = (perAddress.get(address) ?? 0) + change
@@ -95,6 +106,21 @@ export function createConnections(limits: () => Pick<Limits, 'connections' | 'co
     if (current === undefined) return void line.socket.destroySoon()
     // Node then says `Connection: close` and closes behind it; where the head is out already, `next` does.
     current.response.shouldKeepAlive = false
+  }
+  /**
+   * The last request that is there gets the last answer: a request that was sent before its client could know is answered, however
+   * many are sent at once. Only what is sent behind an answer that says `close` is not served (RFC 9112 §9.6).
+   */
+  const sayFarewell = (line: Line): void => {
+    const last = line.turns.at(-1)
+    if (last === undefined) return void line.socket.setTimeout((draining ?? 0) * 1000)
+    const { farewell } = line
+    // Said already; or this answer has begun and could not say it, so a later one will, or the silence behind it.
+    if (farewell?.response.headersSent || last.response.headersSent) return
+    if (farewell !== null) farewell.response.shouldKeepAlive = true
+    // An answer that closes for reasons of its own goes on doing so, and so does any to HTTP/1.0.
+    line.farewell = last.response.shouldKeepAlive && last.request.httpVersion === '1.1' ? last : null
+    last.response.shouldKeepAlive = false
   }
   const next = (line: Line): void => {
     line.last = line.turns.shift()?.request ?? null
@@ -118,6 +144,7 @@ export function createConnections(limits: () => Pick<Limits, 'connections' | 'co
         accepted.delete(socket)
         if (handshaking.get(farEnd) === socket) handshaking.delete(farEnd)
         count(address, -1)
+        if (accepted.size === 0) ended?.()
       })
       const { connections, connections_per_address } = limits()
       // Not Node's `maxConnections`: in a cluster, workers that are all full hand a connection round between them without end.
@@ -136,22 +163,38 @@ export function createConnections(limits: () => Pick<Limits, 'connections' | 'co
       else full += 1
       const servername = typeof socket.servername === 'string' ? socket.servername.toLowerCase() : null
       const connection = { peer: readPeer(socket, mode), servername }
-      const line = { connection, socket, turns: [], last: null, isClosing: false, isBroken: false }
+      const line: Line = { connection, socket, turns: [], last: null, isClosing: false, farewell: null, isBroken: false }
       lines.set(socket, line)
       socket.once('close', () => lines.delete(socket))
       // Node ends a connection with this. A reset would take from the client the answer to what it is still sending.
       socket.destroySoon = () => lingerAndClose(socket)
       if (below !== undefined && outdated.has(below) && connection.peer.certificate !== null) closeSoon(line)
+      if (draining !== null) sayFarewell(line)
     },
     of: (socket) => lines.get(socket),
     enqueue(line, turn) {
       if (line.isClosing) return
       if (line.turns.length > PIPELINED) return void line.socket.destroy()
       line.turns.push(turn)
+      if (draining !== null) sayFarewell(line)
       turn.response.once('close', () => next(line))
       if (line.turns.length === 1) turn.serve()
     },
     closeSoon,
+    silent(socket) {
+      const line = lines.get(socket)
+      if (line === undefined || line.turns.length > 0) return void socket.destroy()
+      closeSoon(line)
+    },
+    drain(quiet) {
+      draining = quiet
+      for (const line of lines.values()) sayFarewell(line)
+    },
+    ended: () =>
+      new Promise((resolve) => {
+        ended = resolve
+        if (accepted.size === 0) resolve()
+      }),
     dropHandshakes() {
       for (const socket of handshaking.values()) socket.destroy()
     },
@@ -162,7 +205,9 @@ export function createConnections(limits: () => Pick<Limits, 'connections' | 'co
     lines: () => lines.values(),
     counts: () => ({ open: accepted.size, refused, full, resumed, failed }),
     destroyAll() {
+      const owed = [...lines.values()].filter(({ turns }) => turns.length > 0).length
       for (const socket of accepted) socket.destroy()
+      return owed
     },
   }
 }

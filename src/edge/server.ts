@@ -3,7 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
-import type { AddressInfo, Socket } from 'node:net'
+import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import Fastify from 'fastify'
 import type { Limits, Listener } from '../config/config.js'
 import type { Seconds } from '../verify/scalars.js'
@@ -56,14 +56,22 @@ export type Edge = {
   counts(): EdgeCounts
   /** Closes connections that presented a certificate after their current answer: what it was worth is judged in a new handshake. */
   closeCertified(): void
-  /** Takes no new connection, closes idle ones, and the others after their current answer. */
-  stopAccepting(): void
-  /** The same, and waits for the end of all connections; what is left after `deadline` seconds is cut off. */
-  close(deadline: Seconds): Promise<void>
+  /**
+   * Takes no new connection and lets those that are there come to their end: every request that was sent before its client could know is
+   * answered, the last one on each connection with `Connection: close`. Resolves when all have ended: to how many were owed an answer when
+   * they were cut off, after `deadline` seconds.
+   */
+  close(deadline: Seconds): Promise<number>
 }
 
 /** How often (milliseconds) Node looks for requests whose head is late. */
 const CHECK_MS = 500
+
+/**
+ * How long, while draining, a connection without a request may bring another one. To close it at once would be to close it in the face
+ * of a client that is just sending: in this time, one that asks often is told, and one that does not has other connections or makes one.
+ */
+const QUIET: Seconds = 5
 
 /** Opens a listener. Rejects with the reason when its address can't be had. */
 export async function openEdge(options: EdgeOptions): Promise<Edge> {
@@ -97,6 +105,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   applyLimits(server, limits)
   server.on('connection', (socket: Socket) => connections.accept(socket))
   server.on('tlsClientError', connections.failed)
+  server.on('timeout', (socket: Socket) => connections.silent(socket))
   server.prependListener('secureConnection', (socket) => connections.open(socket, listener.client_certificates))
   const leave = (request: IncomingMessage, socket: Socket, head: Buffer): void => {
     const response = answerOn(request, socket, connections)
@@ -109,12 +118,23 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   server.on('connect', (request, socket, head) => leave(request, socket as Socket, head))
   const address = await listen(server, listener)
 
-  let closed: Promise<void> | null = null
-  const stopAccepting = (): Promise<void> => {
-    closed ??= new Promise((resolve) => server.close(() => resolve()))
-    for (const line of connections.lines()) connections.closeSoon(line)
-    connections.dropHandshakes()
-    return closed
+  let closed: Promise<number> | null = null
+  const end = async (deadline: Seconds): Promise<number> => {
+    // Node's own `close` of an HTTP server destroys what it takes for idle: also a connection whose last answer is still on its way,
+    // and one whose next request is; and no more looks for late heads.
+    NetServer.prototype.close.call(server)
+    const quiet = Math.min(QUIET, deadline / 2)
+    server.keepAliveTimeout = quiet * 1000
+    connections.drain(quiet)
+    let cut = 0
+    const timer = setTimeout(() => {
+      cut = connections.destroyAll()
+    }, deadline * 1000)
+    await connections.ended()
+    clearTimeout(timer)
+    await new Promise<void>((resolve) => server.close(() => resolve()))
+    await app.close()
+    return cut
   }
   return {
     address,
@@ -136,12 +156,9 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
     },
     counts: connections.counts,
     closeCertified: connections.closeCertified,
-    stopAccepting: () => void stopAccepting(),
-    async close(deadline) {
-      const timer = setTimeout(connections.destroyAll, deadline * 1000)
-      await stopAccepting()
-      clearTimeout(timer)
-      await app.close()
+    close: (deadline) => {
+      closed ??= end(deadline)
+      return closed
     },
   }
 }

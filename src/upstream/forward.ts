@@ -12,7 +12,11 @@ import { type Cancel, createSender, type Send, type SenderOptions } from './send
 
 export type { Exchange } from './answer.js'
 
-export type ForwarderOptions = SenderOptions & { readonly limits: Pick<Limits, 'body_idle'> }
+export type ForwarderOptions = SenderOptions & {
+  readonly limits: Pick<Limits, 'body_idle'>
+  /** What ends each event stream that is open, in good order; its client comes back. */
+  readonly eventStreams: Set<() => void>
+}
 
 export type Forwarder = {
   /**
@@ -55,6 +59,7 @@ function run({ grant, exchange, send, options }: Run, resolve: (result: Outcome 
     if (settled) return
     settled = true
     clearTimeout(expiry)
+    if (answer.isEventStream()) options.eventStreams.delete(expire)
     response.off('close', gone)
     body?.stream.destroy()
     resolve(result)
@@ -74,7 +79,7 @@ function run({ grant, exchange, send, options }: Run, resolve: (result: Outcome 
     settle(answer.outcome(null))
     cancel?.()
   }
-  /** Every event stream ends when the token does (contract §6); the client comes back with a new one. */
+  /** Every event stream ends when the token does (contract §6), and when the gateway stops; the client comes back. */
   const expire = (): void => {
     settle(answer.outcome(null))
     answer.stop()
@@ -101,8 +106,10 @@ function run({ grant, exchange, send, options }: Run, resolve: (result: Outcome 
     head(status, raw, resume) {
       answer.head(status, raw, resume)
       if (answer.isBodyless()) return finish()
+      if (!answer.isEventStream()) return
+      options.eventStreams.add(expire)
       const { token } = grant.evidence
-      if (answer.isEventStream() && token !== null) expiry = setTimeout(expire, untilTime(token.exp, options.clock()))
+      if (token !== null) expiry = setTimeout(expire, untilTime(token.exp, options.clock()))
     },
     data: answer.data,
     end: finish,

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import tls from 'node:tls'
@@ -589,26 +590,59 @@ t.test('a port that is taken is said so', async (t) => {
 })
 
 t.test('closing', async (t) => {
-  t.test('ends idle connections, finishes answers, and says so in them', async (t) => {
-    const begun: EdgeExchange[] = []
-    const { edge, port } = await openTestEdge({ handle: (exchange) => void begun.push(exchange) })
-    const idle = await openRaw(port)
-    const [waiting, streaming] = [await openRaw(port), await openRaw(port)]
+  t.test('answers all that was sent, and says so in the last answer', async (t) => {
+    const begun = new Map<string, EdgeExchange>()
+    const { edge, port } = await openTestEdge({ handle: (exchange) => void begun.set(exchange.rawTarget, exchange) })
+    const arrived = async (target: string): Promise<EdgeExchange> => {
+      for (;;) {
+        const exchange = begun.get(target)
+        if (exchange !== undefined) return exchange
+        await sleep(10)
+      }
+    }
+    const [idle, waiting, streaming] = [await openRaw(port), await openRaw(port), await openRaw(port)]
     waiting.send(get('/waiting') + get('/behind'))
     streaming.send(get('/streaming'))
-    await sleep(50)
-    begun[1]?.response.writeHead(200, ['Content-Length', '4']).write('ab')
-    const closed = edge.close(10)
-    t.equal(await idle.ended(1000), '')
+    ;(await arrived('/streaming')).response.writeHead(200, ['Content-Length', '4']).write('ab')
+    const waits = await arrived('/waiting')
+    const closed = edge.close(60)
     await t.rejects(openRaw(port), { code: 'ECONNREFUSED' })
-    begun[1]?.response.end('cd')
+
+    idle.send(get('/idle'))
+    echo(await arrived('/idle'))
+    t.equal((await idle.response()).header('connection'), 'close', 'a connection without a request may bring one more')
+    echo(waits)
+    t.equal((await waiting.response()).header('connection'), 'keep-alive')
+    echo(await arrived('/behind'))
+    t.equal((await waiting.response()).header('connection'), 'close', 'what was sent behind it is answered too')
+    begun.get('/streaming')?.response.end('cd')
     t.equal((await streaming.response()).body.toString(), 'abcd')
-    await streaming.ended(1000)
-    if (begun[0] !== undefined) echo(begun[0])
-    t.equal((await waiting.response()).header('connection'), 'close')
-    t.equal(await waiting.ended(1000), '')
-    await closed
-    t.equal(begun.length, 2, 'what waited behind is not served')
+    streaming.send(get('/next'))
+    echo(await arrived('/next'))
+    t.equal(
+      (await streaming.response()).header('connection'),
+      'close',
+      'an answer that had begun could not say it: the next one does',
+    )
+    for (const client of [idle, waiting, streaming]) t.equal(await client.ended(20_000), '')
+    t.equal(await closed, 0, 'nothing was cut off')
+  })
+
+  t.test('ends in good order a connection that brings nothing more, and one that was still in its handshake', async (t) => {
+    const { edge, port } = await openTestEdge()
+    const idle = await openRaw(port)
+    const late = net.connect(port, '127.0.0.1')
+    await once(late, 'connect')
+    while (edge.counts().open < 2) await sleep(10)
+    const closed = edge.close(4)
+    const socket = tls.connect({ socket: late, rejectUnauthorized: false })
+    await once(socket, 'secureConnect')
+    socket.end(get('/late'))
+    let text = ''
+    for await (const chunk of socket) text += chunk
+    t.match(text, /^HTTP\/1\.1 200 [\s\S]*Connection: close[\s\S]*GET \/late$/)
+    t.equal(await idle.ended(20_000), '')
+    t.equal(await closed, 0, 'nothing was cut off')
   })
 
   t.test('cuts off what is left at the deadline', async (t) => {
@@ -627,7 +661,6 @@ t.test('closing', async (t) => {
 
   t.test('can be asked for twice', async () => {
     const { edge } = await openTestEdge()
-    edge.stopAccepting()
     await Promise.all([edge.close(1), edge.close(1)])
   })
 })

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { json, startKeyServer } from '../keys/key-server.js'
 import { issuerKey, makeDraft, printDraft } from '../support/draft.js'
-import { type Fleet, HOST, makePlace, type Place, serve } from '../support/fleet.js'
+import { type Fleet, HOST, makePlace, type Place, serve, waitFor } from '../support/fleet.js'
 import { exchange } from '../support/http.js'
 
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'main.js')
@@ -65,17 +65,19 @@ t.test('two workers: one line when both accept, a file each, and one that dies i
 })
 
 t.test('SIGTERM finishes what is in flight and exits 0', async (t) => {
-  let answer: () => void = () => undefined
-  const place = await makePlace(t, (send) => {
-    answer = send
-  })
+  const waiting: (() => void)[] = []
+  const place = await makePlace(t, (send) => void waiting.push(send))
   const gateway = await serve(t, place)
   const reply = send(place, gateway, printDraft(draft()))
-  await sleep(300)
+  await waitFor('a request in flight', () => waiting.length === 1)
   gateway.child.kill('SIGTERM')
-  await sleep(300)
-  await t.rejects(send(place, gateway, printDraft(draft())), 'nothing new is accepted')
-  answer()
+  await waitFor('the end of its listener', () =>
+    gateway.open().then(
+      (client) => client.close() ?? false,
+      () => true,
+    ),
+  )
+  waiting[0]?.()
   t.equal((await reply).status, 200)
   const [code] = await once(gateway.child, 'exit')
   t.equal(code, 0)
@@ -117,12 +119,15 @@ t.test('SIGHUP opens the audit file anew, after it was renamed', async (t) => {
 })
 
 t.test('a second SIGTERM does not wait', async (t) => {
-  const place = await makePlace(t, () => undefined)
+  let isInFlight = false
+  const place = await makePlace(t, () => {
+    isInFlight = true
+  })
   const gateway = await serve(t, place)
   void send(place, gateway, printDraft(draft())).catch(() => undefined)
-  await sleep(300)
+  await waitFor('a request in flight', () => isInFlight)
   gateway.child.kill('SIGTERM')
-  await sleep(200)
+  await gateway.until(/"draining"/)
   t.equal(gateway.child.exitCode, null, 'it waits for what is in flight')
   gateway.child.kill('SIGTERM')
   t.same(await once(gateway.child, 'exit'), [1, null])

@@ -30,7 +30,7 @@ export type TestEdge = {
   readonly seen: EdgeExchange[]
   /** What was refused without being a request. */
   readonly broken: BrokenRequest[]
-  close(): Promise<void>
+  close(): Promise<number>
 }
 
 export type EdgeSettings = {

@@ -67,6 +67,7 @@ export type FleetSettings = {
   readonly redis?: string
   /** Further members of `assertion`. */
   readonly assertion?: string
+  readonly drain?: string
   /** Members of `limits`. */
   readonly limits?: string
   readonly port?: number
@@ -93,13 +94,14 @@ const printYaml = (
     redis = '',
     limits = '',
     watch = 'off',
+    drain = '5s',
   }: FleetSettings,
   { port, admin }: Ports,
 ): string => `version: 1
 listen: { host: 127.0.0.1, port: ${port}, tls: { key: server.key, cert: server.crt, ${tls} } }
 admin: { port: ${admin}, ${ofAdmin} }
 workers: ${workers}
-drain: 5s
+drain: ${drain}
 watch: ${watch}
 limits: { event_loop_delay: 30s, ${limits} }
 public_origins: [https://${HOST}]

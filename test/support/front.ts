@@ -48,6 +48,7 @@ export async function openFront(settings: FrontSettings): Promise<Front> {
     clock: () => Date.now() / 1000,
     isTraced: () => false,
     limits: { body_idle },
+    eventStreams: new Set<() => void>(),
   }
   const forwarder = createForwarder(options)
   const tunnels = createTunnels(options)
