@@ -1,7 +1,9 @@
-// One worker of several, kept running: when its process ends, another takes its place, sooner the better the one before has lived.
+// One worker of several, kept running: when its process ends, another takes its place, sooner the better the one before has lived. One
+// that runs no more and does not end is ended.
 
 import cluster, { type Worker } from 'node:cluster'
 import { type Channel, type Handlers, openPeer, type Peer } from './peer.js'
+import { type Pulse, watchPulse } from './pulse.js'
 
 /** How soon a worker that ended is replaced (milliseconds). */
 export type Pace = { readonly first: number; readonly longest: number }
@@ -19,10 +21,13 @@ export type MemberOptions = {
   /** From 0. */
   readonly index: number
   readonly pace: Pace
+  readonly pulse: Pulse
   /** What it answers to a worker that was just started. */
   readonly handlers: () => Handlers
   /** A worker accepts requests; `facts` are what it says of itself. What this returns is its answer. */
   readonly accepting: (facts: object) => unknown
+  /** It does not answer any more, and is ended. */
+  readonly silent: () => void
   /** The process of `peer` has ended, and another is started in `waitMs`; null: none is. */
   readonly ended: (end: End, known: { readonly peer: Peer | null; readonly waitMs: number | null }) => void
 }
@@ -37,10 +42,17 @@ export type Member = {
   kill(): void
 }
 
-type Started = { readonly worker: Worker; readonly peer: Peer; readonly exit: Promise<number>; isAccepting: boolean }
+type Started = {
+  readonly worker: Worker
+  readonly peer: Peer
+  readonly exit: Promise<number>
+  isAccepting: boolean
+  /** Ends what looks whether it runs. */
+  leaveAlone: () => void
+}
 
 /** Starts a worker, and again whenever it ends. */
-export function keepWorker({ index, pace, handlers, accepting, ended }: MemberOptions): Member {
+export function keepWorker({ index, pace, pulse, handlers, accepting, silent, ended }: MemberOptions): Member {
   let started: Started | null = null
   let ends = 0
   let isDraining = false
@@ -51,6 +63,7 @@ export function keepWorker({ index, pace, handlers, accepting, ended }: MemberOp
     // What could not start is not likely to a moment later.
     if (livedMs >= pace.longest) ends = 0
     else if (!started?.isAccepting) ends = Math.max(ends, 1)
+    started?.leaveAlone()
     started = null
     peer?.close('it ended')
     if (isDraining) return void ended(end, { peer, waitMs: null })
@@ -85,10 +98,20 @@ export function keepWorker({ index, pace, handlers, accepting, ended }: MemberOp
       worker,
       exit,
       isAccepting: false,
+      leaveAlone: () => undefined,
       peer: openPeer(channelTo(worker), {
         ...handlers(),
         accepting: (facts) => {
           own.isAccepting = true
+          // Not before: how long a start may take is for issuers and disks to say.
+          own.leaveAlone = watchPulse(
+            () => own.peer.call('pulse'),
+            pulse,
+            () => {
+              silent()
+              worker.process.kill('SIGKILL')
+            },
+          )
           return accepting(facts as object)
         },
       }),

@@ -8,6 +8,7 @@ import type { Seconds } from '../verify/scalars.js'
 import { createWorkerMetrics } from './counters.js'
 import { keepWorker, type Member, PACE, type Pace } from './member.js'
 import { messageOf, oneOf } from './process.js'
+import { PULSE, type Pulse } from './pulse.js'
 import { createReloads, type Log, type Read, type ReloadsOptions } from './reloads.js'
 import { makeSecrets, rotateTicketSecret, type SharedSecrets } from './secrets.js'
 
@@ -18,7 +19,7 @@ export type Start = SharedSecrets & { readonly worker: number; readonly texts: T
 export type Latest = { readonly ticketSecret: string; readonly report: ReloadReport }
 
 /** What tests shorten. */
-export type Timing = { readonly pace?: Pace; readonly rotation?: Seconds }
+export type Timing = { readonly pace?: Pace; readonly pulse?: Pulse; readonly rotation?: Seconds }
 
 export type PrimaryOptions = {
   readonly workers: number
@@ -43,6 +44,7 @@ export async function runPrimary({ workers, log, first, read, timing }: PrimaryO
     keepWorker({
       index,
       pace: timing.pace ?? PACE,
+      pulse: timing.pulse ?? PULSE,
       handlers: () => ({
         start: (): Start => {
           const { texts } = reloads.current()
@@ -57,6 +59,7 @@ export async function runPrimary({ workers, log, first, read, timing }: PrimaryO
         void reloads.inTurn(bringAll)
         return { ticketSecret: secrets.ticketSecret, report: reloads.report() }
       },
+      silent: () => log.error({ worker: index }, 'a worker does not answer any more and is ended'),
       ended: (end, { peer, waitMs }) => {
         if (peer !== null) void reloads.inTurn(() => metrics.ended(peer))
         if (waitMs === null) return

@@ -54,6 +54,7 @@ export async function runWorker(file: string, io: Io): Promise<never> {
     },
     ticketSecret: (secret: string) => gateway.setTicketSecret(secret),
     metrics: () => gateway.metrics(),
+    pulse: () => null,
   })
   const { addresses, adminAddress: admin } = gateway
   const facts = { addresses, admin, policy_version: config.policyVersion }

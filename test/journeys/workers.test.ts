@@ -116,6 +116,29 @@ t.test('a worker that dies again and again is waited for longer each time', asyn
   )
 })
 
+t.test('a worker that stands still is ended and replaced, also while the gateway drains', async (t) => {
+  const place = await makePlace(t)
+  const gateway = await serve(t, place, { workers: 2, timing: { pulse: { beat: 300, missed: 20 } } })
+  const stand = (): void => {
+    const [pid] = gateway.workers()
+    // As a loop that does not end: it takes nothing, says nothing, and does not heed SIGTERM.
+    process.kill(Number(pid), 'SIGSTOP')
+  }
+  const [stopped] = gateway.workers()
+  stand()
+  await gateway.until(/a worker does not answer any more and is ended/)
+  await gateway.until(/in place of one that ended/)
+  t.notOk(isAlive(Number(stopped)))
+  t.match(gateway.lines('a worker ended and is replaced'), [{ signal: 'SIGKILL' }])
+  t.equal(gateway.workers().length, 2)
+  for (let i = 0; i < 4; i++) t.equal((await gateway.send(OPEN)).status, 200)
+
+  stand()
+  gateway.child.kill('SIGTERM')
+  t.equal(await gateway.ended, 1, 'one of them has lost what it had')
+  t.equal(gateway.lines('a worker does not answer any more and is ended').length, 2)
+})
+
 t.test("a start that can't succeed ends with exit code 1 and says why, with one process and with two", async (t) => {
   const place = await makePlace(t)
   const taken = createServer().listen(0, '127.0.0.1')
