@@ -6,6 +6,7 @@
 // for each configuration, and swapped in one assignment, is running.ts's. A request keeps the configuration it started with. Nothing here decides anything.
 
 import { randomBytes } from 'node:crypto'
+import type { Socket } from 'node:net'
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
@@ -41,9 +42,11 @@ import type { Traces } from './tracing/traces.js'
 import type { Seconds } from './verify/scalars.js'
 
 export type Gateway = {
-  /** `host:port` of each listener. */
+  /** `host:port` of each listener; empty where another process listens. */
   readonly addresses: readonly string[]
   readonly adminAddress: string
+  /** Serves a connection that another process accepted, for the listener of this number. */
+  take(listener: number, socket: Socket): void
   /** What new requests are served by. */
   config(): Config
   /** Opens the audit file anew, after it was renamed by a log rotation. */
@@ -129,7 +132,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     readiness,
     metrics: options.metrics ?? ownMetrics,
   })
-  edges = await Promise.all(config.listeners.map((_, index) => openListener(index, options.ticketSecret, () => running)))
+  edges = await Promise.all(config.listeners.map((_, index) => openListener(index, options, () => running)))
   phase = 'serving'
 
   let last: Promise<void> = Promise.resolve()
@@ -165,8 +168,9 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   }
 
   return {
-    addresses: edges.map(({ address }) => `${address.address}:${address.port}`),
+    addresses: edges.map(({ address }) => address).filter((address) => address !== null),
     adminAddress: admin.address,
+    take: (listener, socket) => edges[listener]?.take(socket),
     config: () => running.config,
     reopenAudit: () => adapters.audit.reopen(),
     excuseStall: adapters.loop.excuse,
@@ -186,6 +190,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     drain: async () => {
       phase = 'draining'
       await sleep(running.config.drain_delay * 1000)
+      await options.leave?.()
       const { drain } = running.config
       for (const tunnel of adapters.tunnels.keys()) tunnel.close(GOING_AWAY)
       const deadline = setTimeout(() => {
@@ -288,7 +293,7 @@ async function close({ replay, rates, audit, loop, traces }: Adapters, running: 
   await admin.close()
 }
 
-function openListener(index: number, ticketSecret: string, running: () => Running): Promise<Edge> {
+function openListener(index: number, { ticketSecret, leave }: GatewayOptions, running: () => Running): Promise<Edge> {
   const { config } = running()
   const listener = config.listeners[index]
   if (listener === undefined) throw new RangeError(`there is no listener ${index}`)
@@ -300,6 +305,7 @@ function openListener(index: number, ticketSecret: string, running: () => Runnin
   }
   return openEdge({
     listener,
+    listens: leave === undefined,
     ticketSecret,
     limits: shareOf(config.limits, config.workers),
     handle: (exchange) => {

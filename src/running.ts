@@ -50,6 +50,11 @@ export type GatewayOptions = {
   /** What session tickets are encrypted by at the start; shared by all workers, base64. */
   readonly ticketSecret: string
   readonly log: (message: string) => void
+  /**
+   * Set where another process accepts connections and gives them to `take`: tells it to give no more. Resolves when none is on its way;
+   * never rejects.
+   */
+  readonly leave?: () => Promise<unknown>
   /** How issuer keys are got; left out: by this process. */
   readonly fetchSet?: FetchSet
   /** What `/metrics` answers; left out: what this process measured. */

@@ -29,8 +29,8 @@ const RULES: Readonly<Record<string, Rule>> = {
   admin: { src: [], npm: ['fastify', 'node:tls'] },
   metrics: { src: ['verify', 'times'], npm: ['prom-client', 'lru-cache'] },
   cluster: {
-    src: ['verify', 'cli/command', 'config', 'keys', 'metrics', 'running', 'gateway'],
-    npm: ['pino', 'node:cluster', 'node:crypto'],
+    src: ['verify', 'cli/command', 'config', 'keys', 'metrics', 'running', 'gateway', 'edge/listen'],
+    npm: ['pino', 'node:cluster', 'node:crypto', 'node:net'],
   },
   client: { src: [], npm: ['fastify', '@fastify/http-proxy', 'jose', 'undici', 'yaml', 'zod', 'node:*'] },
   // A second opinion shares nothing with the verifier but the list of header names.
@@ -85,7 +85,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'running',
       'tracing/traces',
     ],
-    npm: ['node:crypto', 'node:os', 'node:timers/promises', 'node:util'],
+    npm: ['node:crypto', 'node:net', 'node:os', 'node:timers/promises', 'node:util'],
   },
   serve: { src: ['cli/command', 'cluster', 'config'], npm: ['node:cluster', 'node:path'] },
   main: { src: ['cli/main', 'cli/command', 'cluster/hangups', 'serve'], npm: ['node:readline/promises'] },

@@ -141,6 +141,7 @@ const nameOf = (error: unknown): string => (error instanceof Error && 'code' in 
 
 const channelTo = (worker: Worker): Channel => ({
   // A worker that has just ended is noticed by its exit; that nothing could be sent to it is no news.
-  send: (message) => void (worker.isConnected() && worker.send(message, undefined, () => undefined)),
-  onMessage: (listener) => void worker.on('message', listener),
+  // A connection stays open here too, until the worker has said that it has it.
+  send: (message, socket) => void (worker.isConnected() && worker.send(message, socket, { keepOpen: true }, () => undefined)),
+  onMessage: (listener) => void worker.on('message', (message) => listener(message)),
 })

@@ -5,8 +5,10 @@ import type { Texts } from '../config/disk.js'
 import { type SharedFetch, shareFetches } from '../keys/shared.js'
 import type { ReloadReport } from '../metrics/registry.js'
 import type { Seconds } from '../verify/scalars.js'
+import { type Acceptor, acceptOn } from './accept.js'
 import { createWorkerMetrics } from './counters.js'
 import { keepWorker, type Member, PACE, type Pace } from './member.js'
+import type { Peer } from './peer.js'
 import { messageOf, oneOf } from './process.js'
 import { PULSE, type Pulse } from './pulse.js'
 import { createReloads, type Log, type Read, type ReloadsOptions } from './reloads.js'
@@ -39,6 +41,10 @@ export async function runPrimary({ workers, log, first, read, timing }: PrimaryO
   /** What each worker was told to serve by, by its number. */
   const told = new Map<number, Texts>()
   const begun = beginningOf(workers)
+  let acceptor: Acceptor | null = null
+  let isDraining = false
+  /** Workers that are draining. */
+  const left = new Set<Peer>()
 
   const open = (index: number): Member =>
     keepWorker({
@@ -53,15 +59,26 @@ export async function runPrimary({ workers, log, first, read, timing }: PrimaryO
         },
         keySet: (source) => fetch(source as Parameters<SharedFetch>[0]),
         metrics: () => metrics.collect(peers()),
+        leave: () => {
+          const peer = members[index]?.peer() ?? null
+          if (peer !== null) left.add(peer)
+          return isDraining || peer === null ? acceptor?.close() : acceptor?.remove(peer)
+        },
       }),
       accepting: (facts): Latest => {
         if (begun.settle(index, facts)) log.info({ worker: index }, 'a worker accepts requests in place of one that ended')
         void reloads.inTurn(bringAll)
+        const peer = members[index]?.peer() ?? null
+        if (peer !== null) acceptor?.add(peer)
         return { ticketSecret: secrets.ticketSecret, report: reloads.report() }
       },
       silent: () => log.error({ worker: index }, 'a worker does not answer any more and is ended'),
       ended: (end, { peer, waitMs }) => {
-        if (peer !== null) void reloads.inTurn(() => metrics.ended(peer))
+        if (peer !== null) {
+          left.delete(peer)
+          void acceptor?.remove(peer)
+          void reloads.inTurn(() => metrics.ended(peer))
+        }
         if (waitMs === null) return
         log.error({ worker: index, ...end, in_ms: waitMs }, 'a worker ended and is replaced')
         begun.settle(index, null)
@@ -110,12 +127,25 @@ export async function runPrimary({ workers, log, first, read, timing }: PrimaryO
   }, timing.rotation)
 
   const beginning = await Promise.race([begun.all, stopped])
+  let hasBegun = beginning !== null
   if (beginning === null) log.error({}, 'not started: no worker could, for what is said above')
-  else {
-    if (beginning !== 'stopped') log.info(beginning, 'accepting requests')
+  else if (beginning !== 'stopped') {
+    try {
+      acceptor = await acceptOn(first.config.listeners)
+      for (const peer of peers()) acceptor.add(peer)
+      log.info({ addresses: acceptor.addresses, ...beginning }, 'accepting requests')
+    } catch (error) {
+      hasBegun = false
+      log.error({}, `not started: ${messageOf(error)}`)
+    }
+  }
+  if (hasBegun) {
     await stopped
     log.info({}, 'draining')
   }
+  isDraining = true
+  // They were told before us.
+  if (left.size > 0) void acceptor?.close()
   const atOnce = (): void => {
     for (const member of members) member.kill()
     process.exit(1)
@@ -124,7 +154,8 @@ export async function runPrimary({ workers, log, first, read, timing }: PrimaryO
   stopRotation()
   reloads.stop()
   const codes = await Promise.all(members.map((member) => member.drain()))
-  return beginning !== null && codes.every((code) => code === 0) ? 0 : 1
+  void acceptor?.close()
+  return hasBegun && codes.every((code) => code === 0) ? 0 : 1
 }
 
 /** Waits for the first process of each worker: resolves to what one of them says of itself, and how many came so far; null: none. */

@@ -2,6 +2,7 @@
 // there is nobody to look after it, so it finishes what is in flight and ends.
 
 import cluster from 'node:cluster'
+import type { Socket } from 'node:net'
 import type { Io } from '../cli/command.js'
 import type { Config } from '../config/config.js'
 import { recordedDisk, type Texts } from '../config/disk.js'
@@ -9,7 +10,7 @@ import { loadConfig } from '../config/load.js'
 import type { FetchedSet, FetchSet } from '../keys/issuers.js'
 import type { ReloadReport } from '../metrics/registry.js'
 import { catchHangups } from './hangups.js'
-import { type Channel, openPeer, type Peer } from './peer.js'
+import { type Channel, type Handlers, openPeer, type Peer } from './peer.js'
 import type { Latest, Start } from './primary.js'
 import { logger, start, take } from './process.js'
 
@@ -24,17 +25,20 @@ export async function runWorker(file: string, io: Io): Promise<never> {
   let stop: () => void = () => process.exit(1)
   process.once('disconnect', () => {
     logger.error('the primary process is gone')
+    primary.close('it is gone')
     stop()
   })
 
-  const handlers: Record<string, (value: unknown) => unknown> = {}
+  const handlers: Record<string, Handlers[string]> = {}
   const primary = openPeer(PRIMARY, handlers)
   const { texts, ...secrets } = (await primary.call('start')) as Start
   const load = (texts: Texts, running: Config | null) => loadConfig(file, io.env, running, recordedDisk(texts))
   const { config } = load(texts, null)
   if (config === null) throw new Error('the configuration that the primary found good has problems here')
   const metrics = async (): Promise<string> => String(await primary.call('metrics'))
-  const gateway = await start(config, { ...secrets, fetchSet: fetchBy(primary), metrics })
+  // Where it is gone, nothing more comes.
+  const leave = () => primary.call('leave').catch(() => undefined)
+  const gateway = await start(config, { ...secrets, fetchSet: fetchBy(primary), metrics, leave })
 
   const stopped = new Promise<void>((resolve) => {
     stop = resolve
@@ -42,6 +46,7 @@ export async function runWorker(file: string, io: Io): Promise<never> {
   // It drains once, whoever says so first and how often.
   process.on('SIGTERM', stop)
   Object.assign(handlers, {
+    connection: (listener: number, socket: Socket) => gateway.take(listener, socket),
     drain: () => stop(),
     reload: (texts: Texts) => {
       const { config } = load(texts, gateway.config())
@@ -56,8 +61,7 @@ export async function runWorker(file: string, io: Io): Promise<never> {
     metrics: () => gateway.metrics(),
     pulse: () => null,
   })
-  const { addresses, adminAddress: admin } = gateway
-  const facts = { addresses, admin, policy_version: config.policyVersion }
+  const facts = { admin: gateway.adminAddress, policy_version: config.policyVersion }
   const { ticketSecret, report } = (await primary.call('accepting', facts)) as Latest
   gateway.setTicketSecret(ticketSecret)
   gateway.reportReload(report)

@@ -3,12 +3,13 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
-import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
+import { Server as NetServer, type Socket } from 'node:net'
 import Fastify from 'fastify'
 import type { Limits, Listener } from '../config/config.js'
 import type { Seconds } from '../verify/scalars.js'
 import { answerBroken, type BrokenRequest } from './broken.js'
 import { type Connection, type Connections, createConnections, type EdgeCounts, type Line } from './connections.js'
+import { listen, printAddress } from './listen.js'
 import { ticketKeysOf } from './tickets.js'
 import { asksForCertificate, secureContextOf, tlsOptionsOf } from './tls.js'
 import { answerOn } from './upgrade.js'
@@ -35,6 +36,8 @@ export type Upgrade = { readonly socket: Socket; readonly head: Buffer; readonly
 
 export type EdgeOptions = {
   readonly listener: Listener
+  /** False: someone else accepts connections and gives them to `take`. */
+  readonly listens: boolean
   /** This process's share. */
   readonly limits: Limits
   /** Shared by all processes that serve this listener (tickets.ts); base64. */
@@ -46,7 +49,10 @@ export type EdgeOptions = {
 }
 
 export type Edge = {
-  readonly address: AddressInfo
+  /** `host:port`; null where it does not listen. */
+  readonly address: string | null
+  /** Serves a connection that someone else accepted. */
+  take(socket: Socket): void
   /** New keys, certificates, CAs, CRLs for all handshakes from now on; connections stay. Throws, and changes nothing, for bad ones. */
   setTls(listener: Listener): void
   /** Encrypts session tickets by another secret; those of before are good no longer. */
@@ -75,7 +81,7 @@ const QUIET: Seconds = 5
 
 /** Opens a listener. Rejects with the reason when its address can't be had. */
 export async function openEdge(options: EdgeOptions): Promise<Edge> {
-  const { handle, refuse } = options
+  const { handle, refuse, listens } = options
   let { listener, limits, ticketSecret } = options
   const connections = createConnections(() => limits)
   const take = takerOf(connections, handle)
@@ -116,7 +122,9 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   }
   server.on('upgrade', (request, socket, head) => leave(request, socket as Socket, head))
   server.on('connect', (request, socket, head) => leave(request, socket as Socket, head))
-  const address = await listen(server, listener)
+  const address = listens ? printAddress(await listen(server, listener)) : null
+  // What Node does when it begins to listen: it looks for late heads from now on.
+  if (!listens) server.emit('listening')
 
   let closed: Promise<number> | null = null
   const end = async (deadline: Seconds): Promise<number> => {
@@ -138,6 +146,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   }
   return {
     address,
+    take: (socket) => void server.emit('connection', socket),
     setTls(next) {
       server.setSecureContext({ ...secureContextOf(next), ticketKeys: ticketKeysOf(ticketSecret, next) })
       const isJudgedAnew = next.client_certificates !== listener.client_certificates
@@ -211,16 +220,4 @@ function exchangeOf(
     },
     upgrade,
   }
-}
-
-function listen(server: Server, { host, port }: Listener): Promise<AddressInfo> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: Error): void =>
-      reject(new Error(`can't listen on ${host}:${port} (${error.message}): choose another \`port\` or \`host\` in \`listen\``))
-    server.once('error', fail)
-    server.listen({ host, port }, () => {
-      server.off('error', fail)
-      resolve(server.address() as AddressInfo)
-    })
-  })
 }

@@ -2,11 +2,12 @@
 
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { makeCertificate } from '../support/certs.js'
+import { startCallers } from '../support/crowd.js'
 import { makeDraft, printDraft } from '../support/draft.js'
 import { type Fleet, HOST, isAlive, makePlace, OPEN, serve, waitFor } from '../support/fleet.js'
 import type { RawClient } from '../support/raw.js'
@@ -97,6 +98,37 @@ t.test('one of two is killed under load: the other goes on without an error, and
   gateway.child.kill('SIGTERM')
   t.equal(await gateway.ended, 0)
 })
+
+t.test(
+  'no connection waits for a worker that is gone: who arrives while workers are killed is answered or told at once',
+  async (t) => {
+    const place = await makePlace(t)
+    const gateway = await serve(t, place, { workers: 2, timing: { pace: { first: 1, longest: 2 } } })
+    const callers = startCallers({
+      open: () => gateway.open(),
+      request: () => OPEN,
+      kinds: { arrives: 40 },
+      stays: true,
+    })
+    for (let deaths = 1; deaths <= 8; deaths++) {
+      const before = callers.tally.answered
+      await waitFor('answers', () => callers.tally.answered > before + 50)
+      await waitFor('a worker to kill', () => gateway.workers().length > 0)
+      gateway.killOne()
+      await gateway.until(/a worker ended and is replaced/, deaths)
+    }
+    callers.stop()
+    let isDone = false
+    void callers.done.then(() => {
+      isDone = true
+    })
+    await waitFor('every caller to hear something', () => isDone)
+    const { answered, lost, broken, refused } = callers.tally
+    t.comment(JSON.stringify({ answered, lost: lost.length, broken, refused }))
+    t.equal(refused, 0, 'somebody listens all the time')
+    t.ok(lost.length + broken <= 8 * 40, 'what the dead had taken')
+  },
+)
 
 t.test('a worker that dies again and again is waited for longer each time', async (t) => {
   const place = await makePlace(t)
@@ -240,6 +272,21 @@ t.test('a reload is taken by all or by none, and one that starts later serves by
     end()
     t.same([...new Set(answers)], [200])
   }
+})
+
+t.test('a connection that the primary accepted has the limits of any other', async (t) => {
+  const place = await makePlace(t)
+  const gateway = await serve(t, place, { workers: 2, limits: 'handshake: 1s, headers: 1s, idle: 1s' })
+  const silent = connect(gateway.port, '127.0.0.1').resume()
+  const gone = new Promise((resolve) => silent.on('error', () => undefined).once('close', resolve))
+  const head = await gateway.open()
+  head.send(OPEN.slice(0, 20))
+  const idle = await gateway.open()
+  idle.send(OPEN)
+  t.equal((await idle.response()).status, 200)
+  t.match(await head.ended(20_000), /^HTTP\/1\.1 408 /)
+  t.equal(await idle.ended(20_000), '')
+  await gone
 })
 
 t.test('beyond `connections` a new one is closed, and nobody is busy with it', async (t) => {

@@ -66,6 +66,7 @@ export async function openTestEdge(settings: EdgeSettings = {}): Promise<TestEdg
   const broken: BrokenRequest[] = []
   const edge = await openEdge({
     listener,
+    listens: true,
     limits: { ...LIMITS, ...limits },
     ticketSecret,
     handle: (exchange) => {
@@ -77,7 +78,7 @@ export async function openTestEdge(settings: EdgeSettings = {}): Promise<TestEdg
       return `HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: ${one.reason.length}\r\n\r\n${one.reason}`
     },
   })
-  return { edge, port: edge.address.port, listener, seen, broken, close: () => edge.close(0) }
+  return { edge, port: Number(edge.address?.split(':').at(-1)), listener, seen, broken, close: () => edge.close(0) }
 }
 
 /** Says what was asked for. */

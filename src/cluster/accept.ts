@@ -1,0 +1,97 @@
+// Who gets a connection where several workers serve? The primary accepts them all and gives one at a time to each worker that has taken
+// its last one, in turn. It keeps hold of a connection until the worker has it: where that ends first, another worker gets it.
+//
+// node:cluster gives connections away in the same manner, but forgets the one that was on its way to a worker that ends, whose client
+// then waits without end; and it goes on accepting until the last worker has stopped, with nobody to give to (docs/decisions.md).
+
+import { createServer, type Server, type Socket } from 'node:net'
+import type { Listener } from '../config/config.js'
+import { listen, printAddress } from '../edge/listen.js'
+import type { Peer } from './peer.js'
+
+export type Acceptor = {
+  /** `host:port` of each listener. */
+  readonly addresses: readonly string[]
+  /** Gives connections to this worker too. */
+  add(peer: Peer): void
+  /** Gives it none any more; resolves when none is on its way to it. */
+  remove(peer: Peer): Promise<void>
+  /** Listens no more; resolves when every connection that was accepted has been taken. */
+  close(): Promise<void>
+}
+
+type Accepted = { readonly socket: Socket; readonly listener: number }
+
+/** Connections that may wait for a worker to be free: as many as Node asks the kernel to keep besides (`backlog`). */
+const WAITING = 511
+
+/** Listens on all of them; rejects where one can't be had. */
+export async function acceptOn(listeners: readonly Pick<Listener, 'host' | 'port'>[]): Promise<Acceptor> {
+  const waiting: Accepted[] = []
+  /** Workers in the order of their turns, and what is on its way to one. */
+  const free = new Set<Peer>()
+  const giving = new Map<Peer, Promise<void>>()
+  let isOpen = true
+  let settled: () => void = () => undefined
+
+  const distribute = (): void => {
+    for (const peer of free) {
+      const next = waiting.shift()
+      if (next === undefined) break
+      free.delete(peer)
+      giving.set(peer, give(next, peer))
+    }
+    if (!isOpen && waiting.length === 0 && giving.size === 0) settled()
+  }
+  async function give(accepted: Accepted, peer: Peer): Promise<void> {
+    const { socket, listener } = accepted
+    const isTaken = await peer.call('connection', listener, socket).then(
+      () => true,
+      () => false,
+    )
+    const isStillThere = giving.delete(peer)
+    if (isTaken || isStillThere) socket.destroy()
+    else waiting.unshift(accepted)
+    if (isStillThere) free.add(peer)
+    distribute()
+  }
+
+  const open = async (place: Pick<Listener, 'host' | 'port'>, listener: number): Promise<[Server, string]> => {
+    const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
+      // Node would keep count, with every worker, of the sockets of a server that it passes on.
+      Object.assign(socket, { server: null })
+      socket.on('error', () => undefined)
+      if (waiting.length >= WAITING) return void socket.destroy()
+      waiting.push({ socket, listener })
+      distribute()
+    })
+    return [server, printAddress(await listen(server, place))]
+  }
+  const servers = await Promise.all(listeners.map(open))
+
+  return {
+    addresses: servers.map(([, address]) => address),
+    add(peer) {
+      free.add(peer)
+      distribute()
+    },
+    remove(peer) {
+      free.delete(peer)
+      const last = giving.get(peer) ?? Promise.resolve()
+      giving.delete(peer)
+      return last
+    },
+    close() {
+      for (const [server] of servers) server.close()
+      isOpen = false
+      return new Promise((resolve) => {
+        const before = settled
+        settled = () => {
+          before()
+          resolve()
+        }
+        distribute()
+      })
+    },
+  }
+}
