@@ -182,7 +182,7 @@ export function startTraffic(
 
   /** Null: it could not be had, and that was said. */
   const connect = async (kind: Kind): Promise<RawClient | null> => {
-    // node keeps a connection that it was handing to a worker which was just killed, and says nothing on it (docs/decisions.md).
+    // A handshake with a worker that is killed fails.
     const wasExcused = excuse('no connection')
     const late = sleep(HANG_MS).then(() => null)
     const opening = gateway.open()
