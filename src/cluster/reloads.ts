@@ -85,17 +85,19 @@ export function createReloads({ first, read, take, tell, log, again = AGAIN }: R
     if (problem === null && next !== null) {
       current = next
       report = { ...report, taken: report.taken + 1, takenAt: Date.now() / 1000, problem }
-      for (const warning of loaded.warnings) log.warn({}, formatProblem(warning))
-      log.info({ policy_version: current.config.policyVersion }, 'reloaded')
     } else {
-      if (isNews) {
-        for (const one of loaded.problems) log.error({}, formatProblem(one))
-        log.error({}, problem ?? '')
-        report = { ...report, refused: report.refused + 1, problem }
-      }
+      if (isNews) report = { ...report, refused: report.refused + 1, problem }
       if (current.config.watch !== null) retry = setTimeout(() => void begin('again'), again * 1000).unref()
     }
     await tell(report)
+    // Last, so that whoever reads it finds what it says.
+    if (problem === null) {
+      for (const warning of loaded.warnings) log.warn({}, formatProblem(warning))
+      log.info({ policy_version: current.config.policyVersion }, 'reloaded')
+    } else if (isNews) {
+      for (const one of loaded.problems) log.error({}, formatProblem(one))
+      log.error({}, problem)
+    }
   }
 
   const stopHeeding = heedHangups(() => void begin('asked'))

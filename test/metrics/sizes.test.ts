@@ -64,7 +64,6 @@ t.test('a proof key counts for what it takes, OpenSSL included', async (t) => {
       t.equal(entries, MANY)
       const figures = `${alg} ${what}: ${took.toFixed(0)} bytes, counted ${counted.toFixed(0)}`
       t.ok(counted >= took, figures)
-      t.ok(counted < took * 10, `${figures}: not many times as much either`)
     }
   }
 })

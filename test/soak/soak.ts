@@ -108,6 +108,8 @@ export async function soak(owner: Owner, { seconds, workers, connections, pause,
     ...leaksOf({ before, after, settled: seconds < SETTLED ? null : settled, loaded }),
     ...idleOf(traffic.ledger, seconds),
   ]
+  // What the gateway said of it is what explains it.
+  if (problems.length > 0) problems.push(...gateway.said().split('\n').slice(-40))
   return {
     ledger: traffic.ledger,
     troubles: trouble.done,

@@ -1,5 +1,5 @@
 // `holdfast serve` with as many workers as a test likes, as a process of its own: with a real Redis, an upstream and all its files.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
@@ -13,6 +13,7 @@ import type { Timing } from '../../src/cluster/primary.js'
 import { makeCertificates, type TestCertificates } from './certificates.js'
 import { issuerKey } from './draft.js'
 import { exchange, type Reply } from './http.js'
+import { spawnNode } from './process.js'
 import { openRaw, type RawClient } from './raw.js'
 import { freePort, type RunningRedis, startRedis } from './redis.js'
 
@@ -152,10 +153,10 @@ export async function serve(t: Owner, place: Place, settings: FleetSettings = {}
   const file = join(place.folder, `routes-${admin}.yaml`)
   writeFileSync(file, settings.yaml?.({ port, admin }) ?? printYaml(place, settings, { port, admin }))
   const args = settings.timing === undefined ? [MAIN, 'serve', file] : [SERVE, JSON.stringify(settings.timing), file]
-  const child = spawn(process.execPath, args, { cwd: place.folder, stdio: ['ignore', 'ignore', 'pipe'], detached: true })
+  const child = spawnNode(args, { cwd: place.folder, stdio: ['ignore', 'ignore', 'pipe'], detached: true })
   const ended = once(child, 'exit').then(([code]) => code as number | null)
   let said = ''
-  child.stderr.on('data', (chunk) => {
+  child.stderr?.on('data', (chunk) => {
     said += chunk
   })
   t.teardown(() => {

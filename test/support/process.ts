@@ -1,5 +1,5 @@
 // `holdfast serve` as a process of its own, with the files it needs in a folder of its own.
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -9,6 +9,13 @@ import { makeCertificates } from './certificates.js'
 import { issuerKey } from './draft.js'
 
 export const MAIN = join(import.meta.dirname, '..', '..', 'src', 'main.js')
+
+/**
+ * Starts node as a user does: without the test runner's own instruments, which it adds to the environment of all that a test spawns, and
+ * which end a process at signals that a gateway leaves alone (SIGXFSZ) or heeds later (SIGHUP).
+ */
+export const spawnNode = (args: readonly string[], options: SpawnOptions): ChildProcess =>
+  spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, ...args], options)
 
 export type RunningGateway = {
   readonly child: ChildProcess
@@ -37,11 +44,11 @@ audit: { file: audit.jsonl }
 assertion: { issuer: https://gateway.example.com, key: assertion.key }
 `
   writeFileSync(join(folder, 'routes.yaml'), head + yaml)
-  const child = spawn(process.execPath, [MAIN, 'serve'], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawnNode([MAIN, 'serve'], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] })
   const atExit = () => void child.kill('SIGKILL')
   process.once('exit', atExit)
   let text = ''
-  child.stderr.on('data', (chunk) => {
+  child.stderr?.on('data', (chunk) => {
     text += chunk
   })
   for (let i = 0; i < 200 && !text.includes('accepting requests'); i++) {
