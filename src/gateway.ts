@@ -33,9 +33,9 @@ import {
   type GatewayOptions,
   largestSkew,
   noteWindow,
+  overloadOf,
   type Running,
   retire,
-  settled,
   shareOf,
 } from './running.js'
 import type { Traces } from './tracing/traces.js'
@@ -83,7 +83,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   const readiness = () =>
     readinessOf({
       phase,
-      isOverloaded: adapters.loop.isLate(running.config.limits.event_loop_delay),
+      isOverloaded: overloadOf(adapters, shareOf(running.config.limits, running.config.workers)) !== null,
       parts: Object.values(parts()).flat(),
     })
   let edges: readonly Edge[] = []
@@ -97,7 +97,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     return {
       version: options.version,
       policyVersion: config.policyVersion,
-      inFlight: running.requests.size,
+      inFlight: adapters.requests.size,
       connections: {
         open: sum(({ open }) => open),
         refused: sum(({ refused }) => refused),
@@ -132,7 +132,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     readiness,
     metrics: options.metrics ?? ownMetrics,
   })
-  edges = await Promise.all(config.listeners.map((_, index) => openListener(index, options, () => running)))
+  edges = await Promise.all(config.listeners.map((_, index) => openListener(index, adapters, () => running)))
   phase = 'serving'
 
   let last: Promise<void> = Promise.resolve()
@@ -162,9 +162,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       edges[index]?.closeCertified()
       for (const [tunnel, end] of adapters.tunnels) if (end.listener === index && end.isCertified) tunnel.close(GOING_AWAY)
     })
-    const end = retire(previous)
-    adapters.retired.add(end)
-    void end.then(() => adapters.retired.delete(end))
+    void retire(previous)
   }
 
   return {
@@ -201,10 +199,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       const lost = cut.reduce((sum, one) => sum + one, 0)
       if (lost > 0) options.log(`drain: ${lost} request(s) were cut off after ${drain} s`)
       // Whoever they were for has gone, but what became of them belongs in the audit log.
-      await Promise.race([
-        Promise.all([...adapters.retired, settled(running)]),
-        sleep(LAST_REQUESTS * 1000, undefined, { ref: false }),
-      ])
+      await Promise.race([Promise.allSettled(adapters.requests), sleep(LAST_REQUESTS * 1000, undefined, { ref: false })])
       await close(adapters, running, admin)
     },
   }
@@ -269,7 +264,7 @@ async function openAdapters(config: Config, options: GatewayOptions, read: () =>
     windows: [],
     tunnels: new Map(),
     eventStreams: new Set(),
-    retired: new Set(),
+    requests: new Set(),
     metrics: createMetrics(read),
     traces: await openTraces(config, { version: options.version, instance, log }),
     keyRing: createKeyRing(clock),
@@ -293,7 +288,8 @@ async function close({ replay, rates, audit, loop, traces }: Adapters, running: 
   await admin.close()
 }
 
-function openListener(index: number, { ticketSecret, leave }: GatewayOptions, running: () => Running): Promise<Edge> {
+function openListener(index: number, { options, requests: inWork }: Adapters, running: () => Running): Promise<Edge> {
+  const { ticketSecret, leave } = options
   const { config } = running()
   const listener = config.listeners[index]
   if (listener === undefined) throw new RangeError(`there is no listener ${index}`)
@@ -312,7 +308,11 @@ function openListener(index: number, { ticketSecret, leave }: GatewayOptions, ru
       const [enforcement, { requests }] = current()
       const request = enforce(exchange, enforcement)
       requests.add(request)
-      void request.finally(() => requests.delete(request))
+      inWork.add(request)
+      void request.finally(() => {
+        requests.delete(request)
+        inWork.delete(request)
+      })
     },
     refuse: (broken) => refuseBroken(broken, current()[0]),
   })

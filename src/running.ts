@@ -77,8 +77,8 @@ export type Adapters = {
   readonly tunnels: Map<Tunnel, TunnelEnd>
   /** What ends the event streams that are open: nothing else does. */
   readonly eventStreams: Set<() => void>
-  /** Configurations that a reload replaced and that still have requests; each resolves when it has none. */
-  readonly retired: Set<Promise<void>>
+  /** Requests in work, whatever configuration they started with. */
+  readonly requests: Set<Promise<void>>
   readonly metrics: Metrics
   /** null: there are none. */
   readonly traces: Traces | null
@@ -126,10 +126,11 @@ export type Running = {
 
 /** Everything that hangs on one configuration, issuer keys fetched; `previous` is what served before a reload. */
 export async function assemble(config: Config, adapters: Adapters, previous?: Running): Promise<Running> {
-  const { options, replay, rates, audit, loop, traces } = adapters
+  const { options, replay, rates, audit, traces } = adapters
   const share = config.tracing?.sample ?? 0
   const isTraced = (requestId: string): boolean => traces !== null && isSampled(requestId, share)
-  const bodies = createBodyHolder(shareOf(config.limits, config.workers), adapters.bodies)
+  const limits = shareOf(config.limits, config.workers)
+  const bodies = createBodyHolder(limits, adapters.bodies)
   const signingKeys = loadSigningKeys(config.assertion.keys)
   const known = previous === undefined ? {} : { previous: previous.issuerKeys }
   const fetching = options.fetchSet === undefined ? {} : { fetchSet: options.fetchSet }
@@ -182,7 +183,8 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
       documents,
       clock,
       nonce,
-      isOverloaded: () => loop.isLate(config.limits.event_loop_delay),
+      overload: () => overloadOf(adapters, limits),
+      isFull: (upstream) => pools.get(upstream).queued >= upstream.queue,
       decide: (question, exchange, times) =>
         decide(question, { holdBody: (maxBody) => bodies.hold(exchange, maxBody), times }, ports),
       judgeHandshake,
@@ -215,8 +217,15 @@ export const shareOf = (limits: Limits, workers: number): Limits => ({
   ...limits,
   connections: Math.ceil(limits.connections / workers),
   connections_per_address: Math.ceil(limits.connections_per_address / workers),
+  requests: Math.ceil(limits.requests / workers),
   digest_buffer: Math.ceil(limits.digest_buffer / workers),
 })
+
+/** The limit that keeps this process from taking more; null: none. */
+export function overloadOf({ loop, requests, tunnels }: Adapters, limits: Limits): 'event_loop_delay' | 'requests' | null {
+  if (loop.isLate(limits.event_loop_delay)) return 'event_loop_delay'
+  return requests.size - tunnels.size >= limits.requests ? 'requests' : null
+}
 
 /** Any other Upgrade is ignored (contract §6). */
 const asksForWebSocket = ({ headers }: IncomingMessage): boolean => headers.upgrade?.toLowerCase() === 'websocket'
@@ -256,16 +265,12 @@ function nonceOfTheSecond(secret: string): () => string {
   }
 }
 
-/** Resolves when its requests are over. */
-export const settled = async ({ requests }: Running): Promise<void> => void (await Promise.allSettled(requests))
-
 /** Lets go of a configuration when its last request is over. */
-export async function retire(running: Running): Promise<void> {
-  const { issuerKeys, pools, caches } = running
+export async function retire({ requests, issuerKeys, pools, caches }: Running): Promise<void> {
   // A stream can go on for hours, and has no use for them.
   caches.tokens.clear()
   caches.proof_keys.clear()
-  await settled(running)
+  await Promise.allSettled(requests)
   issuerKeys.close()
   await pools.close().catch(() => undefined)
 }

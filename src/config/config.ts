@@ -32,6 +32,7 @@ export type Limits = {
   readonly body_total: Seconds
   readonly connections: number
   readonly connections_per_address: number
+  readonly requests: number
   readonly digest_buffer: Bytes
   readonly event_loop_delay: Seconds
 }

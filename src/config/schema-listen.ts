@@ -55,6 +55,9 @@ export const limits = z.strictObject({
   body_total: timeout.prefault('60s').describe('All of a body that is held for its digest.'),
   connections: count(1, MANY).prefault(10_000).describe('Connections at a time, of the whole gateway.'),
   connections_per_address: count(1, MANY).prefault(1000).describe('Connections at a time from one address.'),
+  requests: count(1, MANY)
+    .prefault(5000)
+    .describe('Requests in work at a time, of the whole gateway, open WebSockets not counted; more are refused as overloaded.'),
   digest_buffer: bytes.prefault('64MiB').describe('All bodies together that are held for their digests.'),
   event_loop_delay: timeout.prefault('500ms').describe('How late a worker may be before it refuses new requests as overloaded.'),
 })

@@ -17,6 +17,9 @@ export const upstream = z.strictObject({
     .prefault({})
     .describe('How long it may take.'),
   connections: count(1, 65_535).prefault(64).describe('Connections at a time, of each process.'),
+  queue: count(1, 1_000_000)
+    .prefault(1024)
+    .describe('Requests that may wait for one of them, in each process; more are refused as overloaded.'),
   preserve_host: onOff.prefault(false).describe('Whether it gets the public Host instead of its own.'),
   pass_token: onOff.prefault(false).describe('Whether it gets Authorization and DPoP, and its 401 reaches the client.'),
   pass_headers: z

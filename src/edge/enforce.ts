@@ -9,7 +9,7 @@ import { newTimes, type Times } from '../times.js'
 import type { RefusalContext } from '../verify/challenge.js'
 import { schemeOf } from '../verify/credentials.js'
 import type { Seconds } from '../verify/scalars.js'
-import type { InboundRequest, Refused, RouteMatch, Scheme } from '../verify/types.js'
+import type { InboundRequest, Refused, RouteMatch, Scheme, Upstream } from '../verify/types.js'
 import { Denial, deny, type Grant } from '../verify/verdict.js'
 import { framingProblem } from './framing.js'
 import { type Head, type HeadLines, hostOf, judgeHead, readInbound, readLines, readOrigin } from './inbound.js'
@@ -41,7 +41,10 @@ export type Enforcement = {
   readonly documents: ReadonlyMap<string, Documents>
   readonly clock: () => Seconds
   readonly nonce: () => string
-  readonly isOverloaded: () => boolean
+  /** The limit that keeps this process from taking more; null: none. */
+  readonly overload: () => string | null
+  /** Do so many requests wait for this upstream that one more is not taken? */
+  readonly isFull: (upstream: Upstream) => boolean
   /** What is wrong with the handshake of a WebSocket; null: nothing, or it asks for none. */
   readonly judgeHandshake: (request: IncomingMessage) => Denial | null
   readonly decide: (
@@ -150,7 +153,8 @@ function judge(exchange: EdgeExchange, arrival: Arrival, enforcement: Enforcemen
   if (broken !== null) return refused(deny(broken))
   const unfit = judgeHead(head, lines, config.limits)
   if (unfit !== null) return refused(unfit)
-  if (enforcement.isOverloaded()) return refused(deny('overloaded'))
+  const overload = enforcement.overload()
+  if (overload !== null) return refused(deny('overloaded', overload))
   const origin = readOrigin(head, lines, enforcement.origins)
   if (origin instanceof Denial) return refused(origin)
   progress.origin = origin
@@ -169,6 +173,8 @@ function judge(exchange: EdgeExchange, arrival: Arrival, enforcement: Enforcemen
   // Declared lengths are judged before credentials: nobody should have to send what will not be read.
   if (Number(exchange.request.headers['content-length'] ?? 0) > match.route.policy.max_body)
     return refused(deny('body_too_large'))
+  // Before anything is verified, and before a proof is spent that its client would have to make anew.
+  if (enforcement.isFull(match.route.upstream)) return refused(deny('overloaded', 'queue'))
   const handshake = exchange.upgrade !== null && match.route.websocket ? enforcement.judgeHandshake(exchange.request) : null
   return handshake === null ? enforcement.decide({ inbound, match }, exchange, times) : refused(handshake)
 }

@@ -5,9 +5,15 @@ import { buildConnector, Pool } from 'undici'
 import type { Seconds } from '../verify/scalars.js'
 import type { Upstream } from '../verify/types.js'
 
+export type Lane = {
+  readonly pool: Pool
+  /** Requests that wait for a connection; also those that gave up waiting, because undici keeps them until there is one. */
+  queued: number
+}
+
 export type Pools = {
-  /** The pool of an upstream of this Config. Throws for any other: that is a mistake of ours. */
-  get(upstream: Upstream): Pool
+  /** The connections to an upstream of this Config. Throws for any other: that is a mistake of ours. */
+  get(upstream: Upstream): Lane
   /**
    * True only while a dial reports its end, good or bad. undici writes the first request of a connection, and fails those
    * that waited for it, within that report; so whoever is called back outside of it has to do with a reused connection.
@@ -40,15 +46,17 @@ export function createPools(upstreams: readonly Upstream[]): Pools {
       reporting = false
     }
   }
-  const pools = new Map(upstreams.map((upstream) => [upstream, createPool(upstream, report)]))
+  const lanes = new Map<Upstream, Lane>(
+    upstreams.map((upstream) => [upstream, { pool: createPool(upstream, report), queued: 0 }]),
+  )
   const each = async (action: (pool: Pool) => Promise<void>): Promise<void> => {
-    await Promise.all([...pools.values()].map(action))
+    await Promise.all([...lanes.values()].map(({ pool }) => action(pool)))
   }
   return {
     get(upstream) {
-      const pool = pools.get(upstream)
-      if (pool === undefined) throw new Error(`upstream ${upstream.name} is not of this configuration`)
-      return pool
+      const lane = lanes.get(upstream)
+      if (lane === undefined) throw new Error(`upstream ${upstream.name} is not of this configuration`)
+      return lane
     },
     dialling: () => reporting,
     close: () => each((pool) => pool.close()),

@@ -62,7 +62,7 @@ export function createSender({ pools, signingKeys, assertion, clock, isTraced }:
   return (grant, message, receiver) => {
     const { inbound } = grant.evidence
     const { upstream } = grant.route
-    const pool = pools.get(upstream)
+    const lane = pools.get(upstream)
     const target = upstreamTarget(grant.route, inbound.target)
     const mayRepeat = (inbound.method === 'GET' || inbound.method === 'HEAD') && message.body === null
 
@@ -70,10 +70,16 @@ export function createSender({ pools, signingKeys, assertion, clock, isTraced }:
     let repeated = false
     let abort: ((error: Error) => void) | null = null
     let waiting: NodeJS.Timeout | undefined
+    let isQueued = false
     let reused = false
     let began = false
     let interim = 0
 
+    const leaveQueue = (): void => {
+      if (!isQueued) return
+      isQueued = false
+      lane.queued -= 1
+    }
     const cancel = (): void => {
       if (over) return
       over = true
@@ -97,6 +103,7 @@ export function createSender({ pools, signingKeys, assertion, clock, isTraced }:
 
     const handler: Dispatcher.DispatchHandler = {
       onConnect(abortThis) {
+        leaveQueue()
         // Thrown, because undici then drops the request and keeps the connection; aborting would close it.
         if (over) throw new errors.RequestAbortedError()
         abort = abortThis
@@ -152,6 +159,7 @@ export function createSender({ pools, signingKeys, assertion, clock, isTraced }:
         }
       },
       onError(error) {
+        leaveQueue()
         if (over) return
         clearTimeout(waiting)
         if (!isWorthAnother(error)) {
@@ -187,10 +195,12 @@ export function createSender({ pools, signingKeys, assertion, clock, isTraced }:
         // Always the same, whatever Host says: undici drops a connection when the next request has another one.
         servername: upstream.url.hostname,
       }
-      pool.dispatch(options, handler)
+      lane.pool.dispatch(options, handler)
       // The queue for a connection counts as connecting; undici would let a request wait there without end. On an idle connection
       // it has been written by now.
       if (abort !== null || over) return
+      if (!isQueued) lane.queued += 1
+      isQueued = true
       waiting = setTimeout(() => fail(deny('upstream_timeout', 'no connection')), milliseconds(upstream.timeouts.connect))
     }
 

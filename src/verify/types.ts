@@ -198,6 +198,7 @@ export type Upstream = {
   readonly tls: { readonly ca?: string; readonly cert?: string; readonly key?: string }
   readonly timeouts: { readonly connect: Seconds; readonly headers: Seconds; readonly body: Seconds | null }
   readonly connections: number
+  readonly queue: number
   readonly preserve_host: boolean
   readonly pass_token: boolean
   /** Lower case. */

@@ -18,7 +18,8 @@ t.test('denies gateway_fault: what throws is reported, and the client gets a bar
     documents: new Map(),
     clock: () => Date.now() / 1000,
     nonce: () => 'nonce',
-    isOverloaded: () => false,
+    overload: () => null,
+    isFull: () => false,
     fault: (error: unknown) => faults.push(error),
     audit: (account: unknown) => told.push(account),
   } as unknown as Enforcement

@@ -18,6 +18,7 @@ export const LIMITS: Limits = {
   body_total: 60,
   connections: 10_000,
   connections_per_address: 1000,
+  requests: 5000,
   digest_buffer: 64 * 1024 * 1024,
   event_loop_delay: 30,
 }

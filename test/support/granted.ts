@@ -34,6 +34,7 @@ export const makeUpstream = (change: Partial<Upstream> = {}): Upstream => ({
   tls: {},
   timeouts: { connect: 2, headers: 30, body: 30 },
   connections: 64,
+  queue: 1024,
   preserve_host: false,
   pass_token: false,
   pass_headers: [],
