@@ -217,7 +217,7 @@ export const isAlive = (pid: number): boolean => {
   }
 }
 
-function childrenOf(pid: number | undefined): readonly number[] {
+export function childrenOf(pid: number | undefined): readonly number[] {
   try {
     return execFileSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' })
       .trim()
