@@ -79,4 +79,5 @@ t.test('wherever the gateway is started, node gets the same flags', async (t) =>
   t.match(flags, /^--\S/)
   t.match(read('package.json'), `node ${flags} dist/src/main.js serve`)
   t.match(read('Dockerfile'), `ENTRYPOINT ["node", "${flags}", `)
+  t.match(read('deploy/systemd/holdfast.service'), `ExecStart=/usr/bin/node ${flags} /opt/holdfast/dist/src/main.js serve `)
 })
