@@ -36,8 +36,7 @@ export function createCache<V extends object>(bounds: CacheBounds<V>, counts: Ca
       else counts.hits += 1
       return value
     },
-    // A copy, because V8 keeps all of a string of which a part is kept: a key is a piece of a request's headers.
-    set: (key, value) => kept.set(Buffer.from(key).toString(), value),
+    set: (key, value) => kept.set(key, value),
     clear: () => kept.clear(),
     readings: () => ({ ...counts, entries: kept.size, bytes: kept.calculatedSize }),
   }

@@ -18,6 +18,12 @@ export function readBase64url(text: string): Uint8Array | null {
   return text !== '' && bytes.toString('base64url') === text ? bytes : null
 }
 
+/**
+ * A copy, for what is kept longer than its request: V8 keeps all of a string of which a part is kept, and a segment is part of a whole
+ * header field. Of header text, which has no characters but bytes: any other would come back as another.
+ */
+export const ownCopy = (text: string): string => Buffer.from(text, 'latin1').toString('latin1')
+
 /** The three segments of a compact JWS; null when there are not exactly three. A JWE has five. */
 export function splitJws(text: string): readonly [header: string, payload: string, signature: string] | null {
   const first = text.indexOf('.')

@@ -5,37 +5,38 @@
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { isWorthImporting, publicMembers, thumbprint } from './hashes.js'
 import { isJsonObject, isText, isTime } from './json.js'
-import { readBase64url, readHeader, readSegment, splitJws } from './jws.js'
+import { ownCopy, readBase64url, readHeader, readSegment, splitJws } from './jws.js'
 import { isAllowed, isSigned, keyFits } from './signatures.js'
-import type { Cache, JsonObject, Proof, ProofClaims, ProofHeader } from './types.js'
+import type { JsonObject, Proof, ProofClaims, ProofHeader } from './types.js'
 import { Denial, deny } from './verdict.js'
 
 export type ProofRules = {
   readonly algorithms: readonly string[]
   readonly maxBytes: number
-  readonly headers: Cache<ProofHeader>
+  /** The header of the last good proof by the key that the token is bound to; undefined: none is known. */
+  readonly known: ProofHeader | undefined
 }
 
-/** Reads the proof out of the DPoP header lines. The header of a proof that was good before comes from the cache. */
+/** Reads the proof out of the DPoP header lines. A header that was good before is not read again, where it is the same to the letter. */
 export function readProof(lines: readonly string[], rules: ProofRules): Proof | Denial {
   const text = onlyProof(lines, rules.maxBytes)
   if (text instanceof Denial) return text
   const segments = splitJws(text)
   if (segments === null) return deny('proof_malformed')
-  const known = rules.headers.get(segments[0])
+  const known = rules.known?.segment === segments[0] ? rules.known : undefined
   const jose = known === undefined ? readHeader(segments[0]) : null
   const payload = readSegment(segments[1])
   const signature = readBase64url(segments[2])
   if ((known === undefined && jose === null) || payload === null || signature === null) return deny('proof_malformed')
-  // What is cached was judged when it was new, but for the algorithms, which are the tier's.
-  const header = jose === null ? known : readProofHeader(jose, rules.algorithms)
+  // What is known was judged when it was new, but for the algorithms, which are the tier's.
+  const header = jose === null ? known : readProofHeader(jose, segments[0], rules.algorithms)
   if (header === undefined) return deny('proof_malformed')
   if (header instanceof Denial) return header
   if (!isAllowed(header.alg, rules.algorithms)) return deny('proof_algorithm')
   const claims = readProofClaims(payload)
   if (claims instanceof Denial) return claims
   const signed = text.slice(0, segments[0].length + 1 + segments[1].length)
-  return { header, headerSegment: segments[0], isKnownHeader: known !== undefined, claims, signed, signature }
+  return { header, isKnownHeader: known !== undefined, claims, signed, signature }
 }
 
 /** RFC 9449 §4.3 (1): "There is not more than one DPoP HTTP request header field." Node joins two lines with a comma. */
@@ -54,7 +55,7 @@ const PROOF_LIKE = /^[\w.-]+$/
 /** Members of a JWK that no public key has. Their presence is refused, whatever they hold (RFC 9449 §4.2). */
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv']
 
-function readProofHeader(header: JsonObject, algorithms: readonly string[]): ProofHeader | Denial {
+function readProofHeader(header: JsonObject, segment: string, algorithms: readonly string[]): ProofHeader | Denial {
   const { typ, alg, jwk } = header
   // Exact, although media types have no case: no client writes it otherwise, and one spelling is one less to audit.
   if (typ !== 'dpop+jwt') return deny('proof_type')
@@ -64,7 +65,7 @@ function readProofHeader(header: JsonObject, algorithms: readonly string[]): Pro
   const members = publicMembers(jwk)
   const key = members === null || !isForSignatures(jwk, alg) ? null : importKey(members)
   if (members === null || key === null || !keyFits(alg, key)) return deny('proof_malformed', 'unusable key')
-  return { alg, jkt: thumbprint(members), key }
+  return { segment: ownCopy(segment), alg, jkt: thumbprint(members), key }
 }
 
 /** RFC 7517 §4.2 to §4.4: where a key says what it is for, it must be for this. */

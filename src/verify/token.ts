@@ -4,7 +4,7 @@
 import { readConfirmation } from './confirmation.js'
 import { sha256 } from './hashes.js'
 import { isText, isTime } from './json.js'
-import { type Jws, readJws } from './jws.js'
+import { type Jws, ownCopy, readJws } from './jws.js'
 import type { Policy } from './policy.js'
 import type { Seconds } from './scalars.js'
 import { isAllowed, isSigned } from './signatures.js'
@@ -43,7 +43,7 @@ export async function verifyToken(raw: string, judge: TokenJudge, ports: VerifyP
   const confirmation = readConfirmation(jws.payload.cnf)
   if (confirmation instanceof Denial) return confirmation
   const verified: AccessToken = { ...token, confirmation }
-  ports.tokens.set(raw, { token: verified, generation })
+  ports.tokens.set(ownCopy(raw), { token: verified, generation })
   return verified
 }
 

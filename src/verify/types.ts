@@ -94,8 +94,6 @@ export type AccessToken = {
 /** A DPoP proof, parsed; verified only once it stands in Evidence. */
 export type Proof = {
   readonly header: ProofHeader
-  /** The header as it came, by which the cache knows it. */
-  readonly headerSegment: string
   /** It came from the cache: a proof with this header was good before. */
   readonly isKnownHeader: boolean
   readonly claims: ProofClaims
@@ -104,7 +102,10 @@ export type Proof = {
   readonly signature: Uint8Array
 }
 
+/** A function of its `segment` alone: what it says of one proof, it says of every proof that begins so. */
 export type ProofHeader = {
+  /** The header as it came. */
+  readonly segment: string
   readonly alg: string
   /** RFC 7638 SHA-256 thumbprint of `jwk`. */
   readonly jkt: string
@@ -182,6 +183,7 @@ export type VerifyPorts = {
   /** When a nonce of ours was made, or null when it is not one of ours. */
   readonly nonceTime: (nonce: string) => Seconds | null
   readonly tokens: Cache<VerifiedToken>
+  /** By `jkt`, so that a key has one entry, in however many ways its holder writes its headers. */
   readonly proofHeaders: Cache<ProofHeader>
   readonly limits: { readonly credential_bytes: Bytes; readonly proof_bytes: Bytes }
 }

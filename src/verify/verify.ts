@@ -114,13 +114,13 @@ function verifySender({ question, now, ports, scheme, token }: Presented): Evide
   if (unfit !== null) return { denial: unfit, found: { token, scheme, proof: null } }
 
   // A token bound to a key is proven in every tier; a DPoP header beside any other token is ignored (contract §3).
-  const isDpopBound = confirmation !== null && confirmation.jkt !== null
+  const jkt = confirmation === null ? null : confirmation.jkt
   const proofRules = {
     algorithms: policy.proof_algorithms,
     maxBytes: ports.limits.proof_bytes,
-    headers: ports.proofHeaders,
+    known: jkt === null ? undefined : ports.proofHeaders.get(jkt),
   }
-  const proof = isDpopBound ? readProof(inbound.dpop, proofRules) : null
+  const proof = jkt === null ? null : readProof(inbound.dpop, proofRules)
   if (proof instanceof Denial) return refused('proof', proof, { token, scheme, proof: null }, trace)
   if (proof !== null) trace?.('proof', null)
 
@@ -133,7 +133,7 @@ function verifySender({ question, now, ports, scheme, token }: Presented): Evide
     if (!isProofSigned(proof)) return refused('proof-signature', deny('proof_signature'), found, trace)
     trace?.('proof-signature', null)
     // Only now, after a good signature by the key a good token is bound to: no one else can fill the cache.
-    if (!proof.isKnownHeader) ports.proofHeaders.set(proof.headerSegment, proof.header)
+    if (!proof.isKnownHeader) ports.proofHeaders.set(proof.header.jkt, proof.header)
   }
 
   const barred = run.all(ROUTE_LIST, gathered)

@@ -1,14 +1,14 @@
 // What entries of the caches take, for sizes.test.ts: run with --expose-gc in a process of its own. Reads tokens or proofs from standard
 // input, a line each, has the real code verify and keep them, and prints what that took and what the cache makes of it (bytes an entry).
-// Arguments: `tokens` and the issuer's key, or `proofs` and a key of their kind.
+// Arguments: `tokens` and the issuer's key, or `proofs`.
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { createCaches } from '../../src/caches.js'
 import { newCounts } from '../../src/metrics/caches.js'
 import type { Policy } from '../../src/verify/policy.js'
-import { readProof } from '../../src/verify/proof.js'
+import { isProofSigned, readProof } from '../../src/verify/proof.js'
 import { verifyToken } from '../../src/verify/token.js'
-import type { Issuer } from '../../src/verify/types.js'
+import type { Issuer, Proof } from '../../src/verify/types.js'
 import { Denial } from '../../src/verify/verdict.js'
 
 /** Entries that come first, so that code and tables are there. */
@@ -16,6 +16,7 @@ const FIRST = 100
 
 const [kind, jwk = '{}'] = process.argv.slice(2)
 const caches = createCaches({ tokens: newCounts(), proof_keys: newCounts() })
+const cache = kind === 'tokens' ? caches.tokens : caches.proof_keys
 const issuer: Issuer = {
   issuer: 'https://as.example.com',
   audience: ['https://api.example.com'],
@@ -24,54 +25,72 @@ const issuer: Issuer = {
   claims: { client_id: 'client_id', scope: 'scope' },
 }
 const policy = { trustedIssuers: [issuer], token_algorithms: ['ES256'], clock_skew: 10, audience: null } as unknown as Policy
-const publicKey = JSON.parse(jwk) as JsonWebKey
-const key = kind === 'tokens' ? createPublicKey({ key: publicKey, format: 'jwk' }) : null
 
-async function keep(line: string): Promise<void> {
-  // As a header line has it, so that what is kept is a part of something longer.
-  const text = `DPoP ${line}`.slice(5)
-  if (key === null) {
-    const proof = readProof([text], { algorithms: ['ES256', 'EdDSA'], maxBytes: 8192, headers: caches.proof_keys })
-    if (proof instanceof Denial) throw new Error(proof.reason)
-    caches.proof_keys.set(proof.headerSegment, proof.header)
-    return
-  }
+/** As a header field has it: what is kept of it is a part of something longer. */
+const received = (line: string): string => `DPoP ${line}`.slice(5)
+
+function readGood(line: string): Proof {
+  const proof = readProof([received(line)], { algorithms: ['ES256', 'EdDSA', 'PS256'], maxBytes: 8192, known: undefined })
+  if (proof instanceof Denial) throw new Error(proof.reason)
+  // A key that has verified takes more than one that was only imported: OpenSSL keeps what it worked out.
+  if (!isProofSigned(proof)) throw new Error('the signature is wrong')
+  return proof
+}
+
+let kept = 0
+function keepProof(line: string): void {
+  // By a name of its own, for keys of which there are not so many.
+  caches.proof_keys.set(String(kept++).padStart(43, '0'), readGood(line).header)
+}
+
+const key = kind === 'tokens' ? createPublicKey({ key: JSON.parse(jwk) as JsonWebKey, format: 'jwk' }) : null
+async function keepToken(line: string): Promise<void> {
   const ports = {
     ...{ tokens: caches.tokens, proofHeaders: caches.proof_keys, keysGeneration: () => 1, nonceTime: () => null },
-    ...{ keysFor: async () => [{ key, kid: null, alg: null }], limits: { credential_bytes: 8192, proof_bytes: 8192 } },
+    ...{ keysFor: () => (key === null ? [] : [{ key, kid: null }]), limits: { credential_bytes: 8192, proof_bytes: 8192 } },
   }
-  const token = await verifyToken(text, { policy, now: Date.now() / 1000 }, ports)
+  const token = await verifyToken(received(line), { policy, now: Date.now() / 1000 }, ports)
   if (token instanceof Denial) throw new Error(`${token.reason} ${token.detail}`)
 }
 
+const collect = (): void => (globalThis as { gc?: () => void }).gc?.()
+
 function used(): number {
-  for (let i = 0; i < 6; i++) (globalThis as { gc?: () => void }).gc?.()
+  for (let i = 0; i < 6; i++) collect()
   const { heapUsed, external } = process.memoryUsage()
   return heapUsed + external
 }
 
-/** What a key takes that V8 knows nothing of: of many, because all that is known of it is resident memory. */
-function outside(jwk: JsonWebKey): number {
-  const many = 20_000
+/** What the key of a proof takes that V8 knows nothing of: of many, because all that tells of it is resident memory. */
+function outside(line: string): number {
+  const many = 5000
   const keys: KeyObject[] = []
+  const importSome = (count: number): void => {
+    for (let i = 0; i < count; i++) {
+      keys.push(readGood(line).header.key)
+      // Often, so that what is measured are keys and not garbage.
+      if (i % 200 === 0) collect()
+    }
+  }
   const rest = (): number => {
     used()
     const { rss, heapTotal, external } = process.memoryUsage()
     return rss - heapTotal - external
   }
-  const importOne = (): void => void keys.push(createPublicKey({ key: jwk, format: 'jwk' }))
-  for (let i = 0; i < FIRST; i++) importOne()
+  importSome(500)
   const before = rest()
-  for (let i = 0; i < many; i++) importOne()
+  importSome(many)
   return (rest() - before) / many
 }
 
-let count = 0
-let before = 0
-for await (const line of createInterface({ input: process.stdin })) {
-  await keep(line)
-  if (++count === FIRST) before = used()
-}
-const took = (used() - before) / (count - FIRST)
-const { entries, bytes } = (kind === 'tokens' ? caches.tokens : caches.proof_keys).readings()
-process.stdout.write(JSON.stringify({ took: took + (key === null ? outside(publicKey) : 0), counted: bytes / entries, entries }))
+const lines: string[] = []
+for await (const line of createInterface({ input: process.stdin })) lines.push(line)
+const keep = kind === 'tokens' ? keepToken : keepProof
+for (const line of lines.slice(0, FIRST)) await keep(line)
+const before = { used: used(), ...cache.readings() }
+for (const line of lines.slice(FIRST)) await keep(line)
+const after = { used: used(), ...cache.readings() }
+const entries = after.entries - before.entries
+const [took = 0, counted = 0] = [after.used - before.used, after.bytes - before.bytes].map((bytes) => bytes / entries)
+const keys = kind === 'tokens' ? 0 : outside(lines[0] ?? '')
+process.stdout.write(JSON.stringify({ took: took + keys, counted, entries: after.entries }))

@@ -77,8 +77,7 @@ export const makeToken = (change: Partial<AccessToken> = {}): AccessToken => ({
 })
 
 export const proof: Proof = {
-  header: { alg: 'ES256', jkt: key.jkt, key: key.publicKey },
-  headerSegment: 'e30',
+  header: { segment: 'e30', alg: 'ES256', jkt: key.jkt, key: key.publicKey },
   isKnownHeader: false,
   claims: {
     jti: 'proof-1',

@@ -8,7 +8,7 @@ export type KeyPair = {
   readonly jkt: string
 }
 
-export function makeKey(type: 'ES256' | 'PS256' | 'EdDSA' | 'P-384' | 'RSA-1024' | 'Ed448' = 'ES256'): KeyPair {
+export function makeKey(type: 'ES256' | 'PS256' | 'EdDSA' | 'P-384' | 'RSA-1024' | 'RSA-4096' | 'Ed448' = 'ES256'): KeyPair {
   const pair = makePair(type)
   const jwk = pair.publicKey.export({ format: 'jwk' })
   return { ...pair, jwk, jkt: thumbprint(jwk) }
@@ -18,6 +18,8 @@ function makePair(type: string): { privateKey: KeyObject; publicKey: KeyObject }
   switch (type) {
     case 'PS256':
       return generateKeyPairSync('rsa', { modulusLength: 2048 })
+    case 'RSA-4096':
+      return generateKeyPairSync('rsa', { modulusLength: 4096 })
     case 'RSA-1024':
       return generateKeyPairSync('rsa', { modulusLength: 1024 })
     case 'EdDSA':

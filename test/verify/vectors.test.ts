@@ -18,8 +18,7 @@ const RESOURCE_PROOF = `${HEADER}.eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0
 const TOKEN_PROOF = `${HEADER}.eyJqdGkiOiItQndDM0VTYzZhY2MybFRjIiwiaHRtIjoiUE9TVCIsImh0dSI6Imh0dHBzOi8vc2VydmVyLmV4YW1wbGUuY29tL3Rva2VuIiwiaWF0IjoxNTYyMjYyNjE2fQ.2-GxA6T8lP4vfrg8v-FdWP0A0zdrj8igiMLvqRMUvwnQg4PtFLbdLXiOSsX0x7NVY-FNyJK70nfbV37xRZT3Lg`
 const REFRESH_PROOF = `${HEADER}.eyJqdGkiOiItQndDM0VTYzZhY2MybFRjIiwiaHRtIjoiUE9TVCIsImh0dSI6Imh0dHBzOi8vc2VydmVyLmV4YW1wbGUuY29tL3Rva2VuIiwiaWF0IjoxNTYyMjY1Mjk2fQ.pAqut2IRDm_De6PR93SYmGBPXpwrAk90e8cP2hjiaG5QsGSuKDYW7_X620BxqhvYC8ynrrvZLTk41mSRroapUA`
 
-const headers = { get: () => undefined, set: () => undefined }
-const read = (proof: string) => readProof([proof], { algorithms: ['ES256'], maxBytes: 8192, headers })
+const read = (proof: string) => readProof([proof], { algorithms: ['ES256'], maxBytes: 8192, known: undefined })
 
 t.test('RFC 9449 §6.1: the thumbprint of the example key', async (t) => {
   t.equal(thumbprint(publicMembers(JWK) ?? {}), '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I')
