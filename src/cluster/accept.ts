@@ -1,11 +1,13 @@
 // Who gets a connection where several workers serve? The primary accepts them all and gives one at a time to each worker that has taken
-// its last one, in turn. It keeps hold of a connection until the worker has it: where that ends first, another worker gets it.
+// its last one, in turn, and the addresses they come from take turns too. It keeps hold of a connection until the worker has it: where that ends first, another worker gets it.
 //
 // node:cluster gives connections away in the same manner, but forgets the one that was on its way to a worker that ends, whose client
 // then waits without end; and it goes on accepting until the last worker has stopped, with nobody to give to (docs/decisions.md).
 
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Listener } from '../config/config.js'
+import { MOST_WAITING } from '../edge/door.js'
+import { createFairQueue } from '../edge/fair-queue.js'
 import { listen, printAddress } from '../edge/listen.js'
 import type { Peer } from './peer.js'
 
@@ -22,18 +24,18 @@ export type Acceptor = {
 
 type Accepted = { readonly socket: Socket; readonly listener: number }
 
-/** Connections that may wait for a worker to be free: as many as Node asks the kernel to keep besides (`backlog`). */
-const WAITING = 511
-
 /** Listens on all of them; rejects where one can't be had. */
 export async function acceptOn(listeners: readonly Pick<Listener, 'host' | 'port'>[]): Promise<Acceptor> {
-  const waiting: Accepted[] = []
+  const waiting = createFairQueue<Accepted>(MOST_WAITING)
   /** Workers in the order of their turns, and what is on its way to one. */
   const free = new Set<Peer>()
   const giving = new Map<Peer, Promise<void>>()
   let isOpen = true
   let settled: () => void = () => undefined
 
+  const queue = (accepted: Accepted): void => {
+    waiting.push(accepted.socket.remoteAddress ?? '', accepted)?.socket.destroy()
+  }
   const distribute = (): void => {
     for (const peer of free) {
       const next = waiting.shift()
@@ -41,7 +43,7 @@ export async function acceptOn(listeners: readonly Pick<Listener, 'host' | 'port
       free.delete(peer)
       giving.set(peer, give(next, peer))
     }
-    if (!isOpen && waiting.length === 0 && giving.size === 0) settled()
+    if (!isOpen && waiting.size() === 0 && giving.size === 0) settled()
   }
   async function give(accepted: Accepted, peer: Peer): Promise<void> {
     const { socket, listener } = accepted
@@ -51,7 +53,7 @@ export async function acceptOn(listeners: readonly Pick<Listener, 'host' | 'port
     )
     const isStillThere = giving.delete(peer)
     if (isTaken || isStillThere) socket.destroy()
-    else waiting.unshift(accepted)
+    else queue(accepted)
     if (isStillThere) free.add(peer)
     distribute()
   }
@@ -61,8 +63,7 @@ export async function acceptOn(listeners: readonly Pick<Listener, 'host' | 'port
       // Node would keep count, with every worker, of the sockets of a server that it passes on.
       Object.assign(socket, { server: null })
       socket.on('error', () => undefined)
-      if (waiting.length >= WAITING) return void socket.destroy()
-      waiting.push({ socket, listener })
+      queue({ socket, listener })
       distribute()
     })
     return [server, printAddress(await listen(server, place))]

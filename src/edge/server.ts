@@ -3,12 +3,13 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
-import { Server as NetServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import Fastify from 'fastify'
 import type { Limits, Listener } from '../config/config.js'
 import type { Seconds } from '../verify/scalars.js'
 import { answerBroken, type BrokenRequest } from './broken.js'
 import { type Connection, type Connections, createConnections, type EdgeCounts, type Line } from './connections.js'
+import { openDoor } from './door.js'
 import { listen, printAddress } from './listen.js'
 import { ticketKeysOf } from './tickets.js'
 import { asksForCertificate, secureContextOf, tlsOptionsOf } from './tls.js'
@@ -109,7 +110,6 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
 
   const server = app.server as Server
   applyLimits(server, limits)
-  server.on('connection', (socket: Socket) => connections.accept(socket))
   server.on('tlsClientError', connections.failed)
   server.on('timeout', (socket: Socket) => connections.silent(socket))
   server.prependListener('secureConnection', (socket) => connections.open(socket, listener.client_certificates))
@@ -122,15 +122,17 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   }
   server.on('upgrade', (request, socket, head) => leave(request, socket as Socket, head))
   server.on('connect', (request, socket, head) => leave(request, socket as Socket, head))
-  const address = listens ? printAddress(await listen(server, listener)) : null
+  const enter = (socket: Socket): void => void server.emit('connection', socket)
+  const door = openDoor(connections.accept, enter)
+  const address = listens ? printAddress(await listen(door, listener)) : null
   // What Node does when it begins to listen: it looks for late heads from now on.
-  if (!listens) server.emit('listening')
+  server.emit('listening')
 
   let closed: Promise<number> | null = null
   const end = async (deadline: Seconds): Promise<number> => {
-    // Node's own `close` of an HTTP server destroys what it takes for idle: also a connection whose last answer is still on its way,
-    // and one whose next request is; and no more looks for late heads.
-    NetServer.prototype.close.call(server)
+    // The HTTP server is closed last: Node then destroys what it takes for idle, also a connection whose last answer is still on its way,
+    // and one whose next request is; and looks for late heads no more.
+    door.close()
     const quiet = Math.min(QUIET, deadline / 2)
     server.keepAliveTimeout = quiet * 1000
     connections.drain(quiet)
@@ -146,7 +148,10 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   }
   return {
     address,
-    take: (socket) => void server.emit('connection', socket),
+    take: (socket) => {
+      connections.accept(socket)
+      if (!socket.destroyed) enter(socket)
+    },
     setTls(next) {
       server.setSecureContext({ ...secureContextOf(next), ticketKeys: ticketKeysOf(ticketSecret, next) })
       const isJudgedAnew = next.client_certificates !== listener.client_certificates

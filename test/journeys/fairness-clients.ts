@@ -1,5 +1,6 @@
 // Clients that take all they can get, as a thread: each kind of them goes on until the thread is ended, and says how often it did
 // what it does. They know nothing of the gateway; what they send was made by the test.
+import { connect as connectPlain } from 'node:net'
 import { connect, type TLSSocket } from 'node:tls'
 import { parentPort, workerData } from 'node:worker_threads'
 
@@ -31,6 +32,10 @@ export type Plan = {
     }
   /** Connects, and begins anew when the handshake is complete. */
   | { readonly does: 'connects'; readonly credential?: { readonly key: string; readonly cert: string } }
+  /** Sends the same first flight on each connection, which costs it nothing, and begins anew when it is answered, which costs the server a signature. */
+  | { readonly does: 'greets'; readonly hello: Uint8Array }
+  /** Connects, and never says a word. */
+  | { readonly does: 'waits' }
   /** Connects and stays. */
   | { readonly does: 'stays' }
 )
@@ -137,6 +142,20 @@ function connects(): void {
   }, connects)
 }
 
+function greets(hello: Uint8Array): void {
+  const socket = connectPlain({ port, host: '127.0.0.1', localAddress: address }, () => socket.write(hello))
+  socket.once('data', () => {
+    count()
+    socket.resetAndDestroy()
+  })
+  socket.on('error', () => undefined).on('close', () => greets(hello))
+}
+
+function waits(): void {
+  const socket = connectPlain({ port, host: '127.0.0.1', localAddress: address }, () => count())
+  socket.on('error', () => undefined).on('close', waits)
+}
+
 function stays(): void {
   dial(
     () => count(),
@@ -157,6 +176,12 @@ for (let i = 0; i < plan.connections; i++) {
       break
     case 'connects':
       connects()
+      break
+    case 'greets':
+      greets(plan.hello)
+      break
+    case 'waits':
+      waits()
       break
     case 'stays':
       stays()

@@ -30,13 +30,17 @@ export type RedisOptions = { readonly settings?: readonly string[]; readonly pas
 /** scripts/prepare.mjs puts one here where none is on PATH. */
 const UNPACKED = join(import.meta.dirname, '..', '..', '..', 'node_modules', '.cache', 'holdfast', 'redis-server')
 
-export const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
+export const freePort = async (): Promise<number> => {
+  for (;;) {
+    // Below those that the kernel gives to clients: one of theirs may have a client a moment later.
+    const port = 10_000 + Math.floor(Math.random() * 22_000)
+    const server = createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
     })
-  })
+    if (isFree) return port
+  }
+}
 
 /** `settings`: further ones of redis-server, such as `--requirepass`; `password`: what `call` then needs. */
 export async function startRedis({ settings = [], ...options }: RedisOptions = {}): Promise<RunningRedis> {
