@@ -51,7 +51,9 @@ export const limits = z.strictObject({
   handshake: timeout.prefault('10s').describe('A TLS handshake.'),
   headers: timeout.prefault('10s').describe('From the first byte of a request to the end of its headers.'),
   idle: timeout.prefault('75s').describe('A connection without a request.'),
-  body_idle: timeout.prefault('30s').describe('The longest silence within a body.'),
+  body_idle: timeout
+    .prefault('30s')
+    .describe('The longest silence within a body, and the longest that a client may take nothing of an answer.'),
   body_total: timeout.prefault('60s').describe('All of a body that is held for its digest.'),
   connections: count(1, MANY).prefault(10_000).describe('Connections at a time, of the whole gateway.'),
   connections_per_address: count(1, MANY).prefault(1000).describe('Connections at a time from one address.'),

@@ -67,12 +67,12 @@ export function startAnswer({ route, evidence }: Grant, exchange: Exchange, sett
   let lengthKnown = false
   let bytes = 0
 
-  /** Node destroys a socket that takes nothing for this long. Returns how to undo it. */
-  const limitPatience = (): (() => void) => {
-    const { socket } = response
-    const before = socket?.timeout ?? 0
-    socket?.setTimeout(patience * 1000)
-    return () => void socket?.setTimeout(before)
+  let stalled: NodeJS.Timeout | undefined
+  /** A timer of our own: a socket's begins anew with each byte that the client sends. */
+  const limitPatience = (): void => {
+    if (stalled === undefined) response.once('close', () => clearTimeout(stalled))
+    clearTimeout(stalled)
+    stalled = setTimeout(() => (response.socket ?? response).destroy(), patience * 1000)
   }
   const finish = (): void => {
     response.end()
@@ -103,11 +103,11 @@ export function startAnswer({ route, evidence }: Grant, exchange: Exchange, sett
       if (response.destroyed || response.writableEnded) return true
       bytes += chunk.length
       if (response.write(chunk)) return true
-      const undo = limitPatience()
+      limitPatience()
       // The socket's own, where there is one: after an Upgrade nobody passes it on to the response.
       const source = response.socket ?? response
       source.once('drain', () => {
-        undo()
+        clearTimeout(stalled)
         resumeUpstream?.()
       })
       return false

@@ -3,7 +3,7 @@
 
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Bytes } from '../verify/scalars.js'
+import type { Bytes, Seconds } from '../verify/scalars.js'
 import { type CloseCode, closeFrame, frameReader } from './frames.js'
 
 /** How long, in milliseconds, one end may stay after it was told that the other has gone, and how long telling it may take. */
@@ -18,14 +18,22 @@ export type Tunnel = {
   close(code: CloseCode): void
 }
 
-/** Starts to pass bytes. `ended` is called once, when both connections are closed, with the bytes sent to the client. */
-export function joinSockets(client: Socket, upstream: Duplex, ended: (bytes: Bytes) => void): Tunnel {
+export type TunnelSettings = {
+  /** How long the client may take nothing of what we have for it. */
+  readonly patience: Seconds
+  /** Called once, when both connections are closed, with the bytes sent to the client. */
+  readonly ended: (bytes: Bytes) => void
+}
+
+/** Starts to pass bytes. */
+export function joinSockets(client: Socket, upstream: Duplex, { patience, ended }: TunnelSettings): Tunnel {
   const frames = frameReader()
   let goodbye: CloseCode | null = null
   let said = false
   let bytes = 0
   let open = 2
   let grace: NodeJS.Timeout | undefined
+  let stalled: NodeJS.Timeout | undefined
 
   const destroy = (): void => {
     client.destroy()
@@ -47,6 +55,8 @@ export function joinSockets(client: Socket, upstream: Duplex, ended: (bytes: Byt
     frames.read(chunk)
     bytes += chunk.length
     const more = client.write(chunk)
+    // A timer of our own: a socket's begins anew with each frame that the client sends.
+    if (!more) stalled ??= setTimeout(destroy, patience * 1000)
     sayGoodbye()
     return more
   }
@@ -69,6 +79,11 @@ export function joinSockets(client: Socket, upstream: Duplex, ended: (bytes: Byt
     })
   }
 
+  client.on('drain', () => {
+    clearTimeout(stalled)
+    stalled = undefined
+  })
+  client.on('close', () => clearTimeout(stalled))
   client.setTimeout(0)
   client.setNoDelay(true)
   client.setKeepAlive(true, KEEP_ALIVE_MS)

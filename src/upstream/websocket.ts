@@ -102,8 +102,9 @@ function run({ grant, handover, send, options }: Run, resolve: (result: Outcome 
     response.detachSocket(socket)
 
     socket.off('close', gone)
-    const tunnel = joinSockets(socket, upstream, (bytes) => {
-      settle({ upstreamStatus: 101, reason: null, bytes, domainDecision })
+    const tunnel = joinSockets(socket, upstream, {
+      patience: options.limits.body_idle,
+      ended: (bytes) => settle({ upstreamStatus: 101, reason: null, bytes, domainDecision }),
     })
     if (handover.head.length > 0) upstream.write(handover.head)
     untilExpiry(() => tunnel.close(1008))

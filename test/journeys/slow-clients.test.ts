@@ -1,11 +1,13 @@
-// Clients that take their time on purpose, eight kinds of them at once against one process: each is let go when its limit says so, the
+// Clients that take their time on purpose, eleven kinds of them at once against one process: each is let go when its limit says so, the
 // process stays small, and whoever comes from elsewhere is served all the while (RFC 9110 §15.5.9, contract §2 `limits`).
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage } from 'node:http'
 import net, { type AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connect } from 'node:tls'
+import { connect, type TLSSocket } from 'node:tls'
 import t from 'tap'
 import { makeDraft, printDraft } from '../support/draft.js'
 import { exchange } from '../support/http.js'
@@ -38,7 +40,21 @@ const upstream = createServer((request, response) => {
     more()
   })
   more()
-}).listen(0, '127.0.0.1')
+})
+  .on('upgrade', (request: IncomingMessage, socket: Duplex) => {
+    const key = `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`
+    const accept = createHash('sha1').update(key).digest('base64')
+    socket.write(`HTTP/1.1 101 \r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`)
+    socket.on('error', () => undefined).on('close', () => cut.add(request.url ?? ''))
+    socket.resume()
+    const frame = Buffer.concat([Buffer.from([0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]), chunk])
+    const more = (): void => {
+      while (socket.write(frame));
+      socket.once('drain', more)
+    }
+    more()
+  })
+  .listen(0, '127.0.0.1')
 await once(upstream, 'listening')
 const gateway = await startProcess(
   HOST,
@@ -47,6 +63,7 @@ tiers: { open: { extends: public, rate_limit: off }, held: { extends: low_user, 
 upstreams: { u: { url: 'http://127.0.0.1:${(upstream.address() as AddressInfo).port}', connections: 200 } }
 routes:
   - { path: /large, methods: [GET], tier: open, upstream: u }
+  - { path: /ws, methods: [GET], tier: open, upstream: u, websocket: true }
   - { path: /open, methods: [GET, POST], tier: open, upstream: u }
   - { path: /held, methods: [POST], tier: held, upstream: u }
 `,
@@ -98,15 +115,30 @@ function drip(client: RawClient, text: string): void {
   }, 100)
 }
 
+/** Sends this for as long as the connection is there. */
+const repeatedly = (text: string) => (socket: TLSSocket) => {
+  const timer = setInterval(() => socket.write(text, 'latin1'), 300)
+  socket.once('close', () => clearInterval(timer))
+}
+
+const UPGRADE = `Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n`
+/** A ping without content, masked with nothing (RFC 6455 §5.5.2). */
+const PING = '\x89\x80\0\0\0\0'
+
 let readers = 0
 
 /** Asks for much and takes none of it until the upstream was let go; then looks at what was on its way. */
-async function readNothing(localAddress: string): Promise<Ending> {
-  const url = `/large?${readers++}`
+async function readNothing(
+  localAddress: string,
+  meanwhile: (socket: TLSSocket) => void = () => undefined,
+  { path = '/large', lines = '' } = {},
+): Promise<Ending> {
+  const url = `${path}?${readers++}`
   const began = Date.now()
   const socket = connect({ port: gateway.port, host: '127.0.0.1', ...tls(localAddress) })
   socket.on('error', () => undefined)
-  socket.pause().write(get(url))
+  socket.pause().write(get(url, lines))
+  meanwhile(socket)
   while (!cut.has(url) && Date.now() - began < 15_000) await sleep(20)
   const ms = Date.now() - began
   let bytes = 0
@@ -141,7 +173,15 @@ const KINDS: Readonly<Record<string, (address: string) => Promise<Ending>>> = {
     drip(client, 'x'.repeat(200))
     return endingOf(client)
   },
-  'reads nothing of a large answer': readNothing,
+  'reads nothing of a large answer': (address) => readNothing(address),
+  'reads nothing, and goes on asking': (address) => readNothing(address, repeatedly(get())),
+  'reads nothing, and sends its next head byte by byte': (address) =>
+    readNothing(address, (socket) => {
+      socket.write(get('/open', 'X: ').slice(0, -4))
+      repeatedly('x')(socket)
+    }),
+  'reads nothing of its WebSocket, and pings': (address) =>
+    readNothing(address, repeatedly(PING), { path: '/ws', lines: UPGRADE }),
   'stays when it was answered': async (address) => {
     const client = await openRaw(gateway.port, tls(address))
     client.send(get())
@@ -180,6 +220,9 @@ const ENDINGS: Readonly<Record<string, readonly [answer: RegExp, from: number, t
   'stops within its body': [/^HTTP\/1\.1 408 [\s\S]*"request_timeout"/, 900, 9_000],
   'sends byte by byte what is held': [/^HTTP\/1\.1 408 [\s\S]*"request_timeout"/, 1_900, 9_000],
   'reads nothing of a large answer': [/^cut$/, 900, 14_000],
+  'reads nothing, and goes on asking': [/^cut$/, 900, 14_000],
+  'reads nothing, and sends its next head byte by byte': [/^cut$/, 900, 14_000],
+  'reads nothing of its WebSocket, and pings': [/^cut$/, 900, 14_000],
   'stays when it was answered': [/^$/, 900, 9_000],
 }
 
