@@ -55,8 +55,14 @@ function routesOf(reader: Reader): string {
 }
 
 const clients = new Map<string, RawClient>()
-t.teardown(async () => {
+const hangUp = (): void => {
   for (const client of clients.values()) client.close()
+  clients.clear()
+}
+// A run of generated paths that its time limit cuts short leaves a question open, whose answer is not the next one's.
+t.beforeEach(hangUp)
+t.teardown(async () => {
+  hangUp()
   await lab.stop()
   for (const { upstream } of started) await upstream.stop()
 })
