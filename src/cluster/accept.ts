@@ -4,7 +4,7 @@
 // node:cluster gives connections away in the same manner, but forgets the one that was on its way to a worker that ends, whose client
 // then waits without end; and it goes on accepting until the last worker has stopped, with nobody to give to (docs/decisions.md).
 
-import { createServer, type Server, type Socket } from 'node:net'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import type { Listener } from '../config/config.js'
 import { MOST_WAITING } from '../edge/door.js'
 import { createFairQueue } from '../edge/fair-queue.js'
@@ -18,9 +18,12 @@ export type Acceptor = {
   add(peer: Peer): void
   /** Gives it none any more; resolves when none is on its way to it. */
   remove(peer: Peer): Promise<void>
-  /** Listens no more; resolves when every connection that was accepted has been taken. */
+  /** Listens no more; resolves when every connection that was accepted has been taken, or is not likely to be soon. */
   close(): Promise<void>
 }
+
+/** How long a stop waits (milliseconds) for a worker that does not answer: the others have requests to finish. */
+const PATIENCE_MS = 2000
 
 type Accepted = { readonly socket: Socket; readonly listener: number }
 
@@ -58,7 +61,8 @@ export async function acceptOn(listeners: readonly Pick<Listener, 'host' | 'port
     distribute()
   }
 
-  const open = async (place: Pick<Listener, 'host' | 'port'>, listener: number): Promise<[Server, string]> => {
+  const servers: Server[] = []
+  const open = (place: Pick<Listener, 'host' | 'port'>, listener: number): Promise<AddressInfo> => {
     const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
       // Node would keep count, with every worker, of the sockets of a server that it passes on.
       Object.assign(socket, { server: null })
@@ -66,12 +70,19 @@ export async function acceptOn(listeners: readonly Pick<Listener, 'host' | 'port
       queue({ socket, listener })
       distribute()
     })
-    return [server, printAddress(await listen(server, place))]
+    servers.push(server)
+    return listen(server, place)
   }
-  const servers = await Promise.all(listeners.map(open))
+  const stopListening = (): void => {
+    for (const server of servers) server.close()
+  }
+  const addresses = await Promise.all(listeners.map(open)).catch((error) => {
+    stopListening()
+    throw error
+  })
 
   return {
-    addresses: servers.map(([, address]) => address),
+    addresses: addresses.map(printAddress),
     add(peer) {
       free.add(peer)
       distribute()
@@ -83,7 +94,7 @@ export async function acceptOn(listeners: readonly Pick<Listener, 'host' | 'port
       return last
     },
     close() {
-      for (const [server] of servers) server.close()
+      stopListening()
       isOpen = false
       return new Promise((resolve) => {
         const before = settled
@@ -92,6 +103,7 @@ export async function acceptOn(listeners: readonly Pick<Listener, 'host' | 'port
           resolve()
         }
         distribute()
+        setTimeout(resolve, PATIENCE_MS).unref()
       })
     },
   }

@@ -158,9 +158,12 @@ t.test('a worker that stands still is ended and replaced, also while the gateway
   }
   const [stopped] = gateway.workers()
   stand()
+  const arrivals = Array.from({ length: 6 }, () => gateway.send(OPEN))
   await gateway.until(/a worker does not answer any more and is ended/)
   await gateway.until(/in place of one that ended/)
   t.notOk(isAlive(Number(stopped)))
+  const statuses = (await Promise.all(arrivals)).map(({ status }) => status)
+  t.same(statuses, Array(6).fill(200), 'also who was on the way to it')
   t.match(gateway.lines('a worker ended and is replaced'), [{ signal: 'SIGKILL' }])
   t.equal(gateway.workers().length, 2)
   for (let i = 0; i < 4; i++) t.equal((await gateway.send(OPEN)).status, 200)
