@@ -8,7 +8,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import type { Listener } from '../config/config.js'
 import { MOST_WAITING } from '../edge/door.js'
 import { createFairQueue } from '../edge/fair-queue.js'
-import { listen, printAddress } from '../edge/listen.js'
+import { closeWhenQuiet, listen, printAddress } from '../edge/listen.js'
 import type { Peer } from './peer.js'
 
 export type Acceptor = {
@@ -93,8 +93,8 @@ export async function acceptOn(listeners: readonly Pick<Listener, 'host' | 'port
       giving.delete(peer)
       return last
     },
-    close() {
-      stopListening()
+    async close() {
+      await Promise.all(servers.map(closeWhenQuiet))
       isOpen = false
       return new Promise((resolve) => {
         const before = settled

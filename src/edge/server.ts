@@ -10,7 +10,7 @@ import type { Seconds } from '../verify/scalars.js'
 import { answerBroken, type BrokenRequest } from './broken.js'
 import { type Connection, type Connections, createConnections, type EdgeCounts, type Line } from './connections.js'
 import { openDoor } from './door.js'
-import { listen, printAddress } from './listen.js'
+import { closeWhenQuiet, listen, printAddress } from './listen.js'
 import { ticketKeysOf } from './tickets.js'
 import { asksForCertificate, secureContextOf, tlsOptionsOf } from './tls.js'
 import { answerOn } from './upgrade.js'
@@ -132,7 +132,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   const end = async (deadline: Seconds): Promise<number> => {
     // The HTTP server is closed last: Node then destroys what it takes for idle, also a connection whose last answer is still on its way,
     // and one whose next request is; and looks for late heads no more.
-    door.close()
+    await closeWhenQuiet(door)
     const quiet = Math.min(QUIET, deadline / 2)
     server.keepAliveTimeout = quiet * 1000
     connections.drain(quiet)
