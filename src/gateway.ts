@@ -57,6 +57,8 @@ export type Gateway = {
   reload(config: Config): Promise<void>
   /** What session tickets are encrypted by from now on (base64); sessions of before are not resumed. */
   setTicketSecret(secret: string): void
+  /** The process that listens for this one does: from now on `/readyz` says so. */
+  announce(): void
   /** What this process measured. */
   metrics(): Promise<MetricsJson>
   /** Says on `/readyz` and `/metrics` what became of reloads. */
@@ -133,7 +135,11 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     metrics: options.metrics ?? ownMetrics,
   })
   edges = await Promise.all(config.listeners.map((_, index) => openListener(index, adapters, () => running)))
-  phase = 'serving'
+  const announce = (): void => {
+    if (phase === 'starting') phase = 'serving'
+  }
+  // Where another process listens, only that knows when it does.
+  if (options.leave === undefined) announce()
 
   let last: Promise<void> = Promise.resolve()
   const take = async (next: Config): Promise<void> => {
@@ -181,6 +187,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     setTicketSecret: (secret) => {
       for (const edge of edges) edge.setTicketSecret(secret)
     },
+    announce,
     metrics: metrics.asJson,
     reportReload: (report) => {
       reloads = report

@@ -18,7 +18,7 @@ import { makeSecrets, rotateTicketSecret, type SharedSecrets } from './secrets.j
 export type Start = SharedSecrets & { readonly worker: number; readonly texts: Texts }
 
 /** What may have changed by the time it accepts requests. */
-export type Latest = { readonly ticketSecret: string; readonly report: ReloadReport }
+export type Latest = { readonly ticketSecret: string; readonly report: ReloadReport; readonly isListening: boolean }
 
 /** What tests shorten. */
 export type Timing = { readonly pace?: Pace; readonly pulse?: Pulse; readonly rotation?: Seconds }
@@ -70,7 +70,7 @@ export async function runPrimary({ workers, log, first, read, timing }: PrimaryO
         void reloads.inTurn(bringAll)
         const peer = members[index]?.peer() ?? null
         if (peer !== null) acceptor?.add(peer)
-        return { ticketSecret: secrets.ticketSecret, report: reloads.report() }
+        return { ticketSecret: secrets.ticketSecret, report: reloads.report(), isListening: acceptor !== null }
       },
       silent: () => log.error({ worker: index }, 'a worker does not answer any more and is ended'),
       ended: (end, { peer, waitMs }) => {
@@ -132,7 +132,10 @@ export async function runPrimary({ workers, log, first, read, timing }: PrimaryO
   else if (beginning !== 'stopped') {
     try {
       acceptor = await acceptOn(first.config.listeners)
-      for (const peer of peers()) acceptor.add(peer)
+      for (const peer of peers()) {
+        acceptor.add(peer)
+        void peer.call('listening').catch(messageOf)
+      }
       log.info({ addresses: acceptor.addresses, ...beginning }, 'accepting requests')
     } catch (error) {
       hasBegun = false

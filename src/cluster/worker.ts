@@ -47,6 +47,7 @@ export async function runWorker(file: string, io: Io): Promise<never> {
   process.on('SIGTERM', stop)
   Object.assign(handlers, {
     connection: (listener: number, socket: Socket) => gateway.take(listener, socket),
+    listening: () => gateway.announce(),
     drain: () => stop(),
     reload: (texts: Texts) => {
       const { config } = load(texts, gateway.config())
@@ -62,9 +63,10 @@ export async function runWorker(file: string, io: Io): Promise<never> {
     pulse: () => null,
   })
   const facts = { admin: gateway.adminAddress, policy_version: config.policyVersion }
-  const { ticketSecret, report } = (await primary.call('accepting', facts)) as Latest
+  const { ticketSecret, report, isListening } = (await primary.call('accepting', facts)) as Latest
   gateway.setTicketSecret(ticketSecret)
   gateway.reportReload(report)
+  if (isListening) gateway.announce()
 
   await stopped
   logger.info('draining')
