@@ -17,7 +17,7 @@
 // requests. Therefore there are no shares by client (docs/decisions.md).
 
 import { type CacheCounts, type CountedCache, createCache } from './metrics/caches.js'
-import type { Bytes } from './verify/scalars.js'
+import type { Bytes, Seconds } from './verify/scalars.js'
 import type { ProofHeader, VerifiedToken } from './verify/types.js'
 
 export type Caches = { readonly tokens: CountedCache<VerifiedToken>; readonly proof_keys: CountedCache<ProofHeader> }
@@ -26,10 +26,15 @@ const MOST_ENTRIES = 10_000
 /** Of each cache; enough for as many P-256 keys, and tokens of usual size. */
 const MOST_BYTES: Bytes = 80 * 1024 ** 2
 
-export const createCaches = (counts: Readonly<Record<keyof Caches, CacheCounts>>): Caches => ({
-  tokens: createCache({ entries: MOST_ENTRIES, bytes: MOST_BYTES, size: sizeOfToken }, counts.tokens),
-  proof_keys: createCache({ entries: MOST_ENTRIES, bytes: MOST_BYTES, size: sizeOfKey }, counts.proof_keys),
-})
+export function createCaches(counts: Readonly<Record<keyof Caches, CacheCounts>>, clock: () => Seconds): Caches {
+  const bounds = { entries: MOST_ENTRIES, bytes: MOST_BYTES }
+  // An expired token stays until its place is needed, because nothing is gained by looking for it.
+  const isOver = ({ token }: VerifiedToken): boolean => token.exp <= clock()
+  return {
+    tokens: createCache({ ...bounds, size: sizeOfToken, isOver }, counts.tokens),
+    proof_keys: createCache({ ...bounds, size: sizeOfKey }, counts.proof_keys),
+  }
+}
 
 /** An entry's own objects: measured, as all figures here are, by test/metrics/sizes.test.ts. */
 const ENTRY: Bytes = 700

@@ -157,7 +157,7 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
     policyVersion: config.policyVersion,
     now: clock(),
   })
-  const caches = createCaches(adapters.cacheCounts)
+  const caches = createCaches(adapters.cacheCounts, clock)
   const ports: DecidePorts = {
     tokens: caches.tokens,
     proofHeaders: caches.proof_keys,

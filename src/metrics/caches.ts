@@ -18,6 +18,8 @@ export type CacheBounds<V> = {
   readonly bytes: Bytes
   /** What an entry takes. */
   readonly size: (value: V, key: string) => Bytes
+  /** Is it of no use any more? Then its going is not counted. Left out: never. */
+  readonly isOver?: (value: V) => boolean
 }
 
 export function createCache<V extends object>(bounds: CacheBounds<V>, counts: CacheCounts): CountedCache<V> {
@@ -25,8 +27,8 @@ export function createCache<V extends object>(bounds: CacheBounds<V>, counts: Ca
     max: bounds.entries,
     maxSize: bounds.bytes,
     sizeCalculation: bounds.size,
-    dispose: (_value, _key, why) => {
-      if (why === 'evict') counts.evictions += 1
+    dispose: (value, _key, why) => {
+      if (why === 'evict' && bounds.isOver?.(value) !== true) counts.evictions += 1
     },
   })
   return {

@@ -86,14 +86,21 @@ export const METRICS = {
     DURATIONS,
     'How late a timer fires that is due every 50 ms; over limits.event_loop_delay new requests are refused as overloaded.',
   ),
-  holdfast_cache_hits_total: counter('Look-ups that found what they looked for: tokens, proof_keys.', 'cache'),
-  holdfast_cache_misses_total: counter('Look-ups that did not.', 'cache'),
-  holdfast_cache_evictions_total: counter(
-    'Entries that made room for others; if that goes on, there are more clients than the cache holds.',
+  holdfast_cache_hits_total: counter(
+    'Look-ups that found something: tokens, in every request that brings one, and proof_keys, where that is bound to a key.',
     'cache',
   ),
-  holdfast_cache_entries: gauge('sum', 'Entries.', 'cache'),
-  holdfast_cache_bytes: gauge('sum', 'What the entries are estimated to take.', 'cache'),
+  holdfast_cache_misses_total: counter('Look-ups that found nothing: what is seen first, and tokens that are none.', 'cache'),
+  holdfast_cache_evictions_total: counter(
+    'Entries that made room for others, but for tokens that had expired: if tokens go on so, more are in use than the cache holds.',
+    'cache',
+  ),
+  holdfast_cache_entries: gauge('sum', 'Entries: at most 10,000 in each process.', 'cache'),
+  holdfast_cache_bytes: gauge(
+    'sum',
+    'What the entries take, rather too much than too little: at most 80 MiB in each process.',
+    'cache',
+  ),
   holdfast_degraded: gauge(
     'max',
     '1 while something is wrong with this part, as /readyz says in words: issuer_keys, replay_store, audit, reload.',

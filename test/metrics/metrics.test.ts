@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { createCaches } from '../../src/caches.js'
 import { createCache, newCounts } from '../../src/metrics/caches.js'
 import { METRICS } from '../../src/metrics/catalogue.js'
 import { createHistogram } from '../../src/metrics/histogram.js'
@@ -295,7 +296,29 @@ t.test('a cache is bounded in entries and in bytes', async (t) => {
   const cache = createCache<{ value: number }>({ entries: 3, bytes: 100, size: () => 40 }, newCounts())
   for (let i = 0; i < 5; i++) cache.set(`key ${i}`, { value: i })
   t.same(cache.readings(), { hits: 0, misses: 0, evictions: 3, entries: 2, bytes: 80 })
+  cache.set('key 4', { value: 4 })
+  t.match(cache.readings(), { evictions: 3, entries: 2 }, 'what is replaced is not pushed out')
   t.same(cache.get('key 4'), { value: 4 })
   t.equal(cache.get('key 0'), undefined)
   t.match(cache.readings(), { hits: 1, misses: 1 })
+})
+
+t.test('an expired token that makes room is not counted, one that is good is', async (t) => {
+  const { evidence } = makeGrant()
+  const { token } = evidence
+  if (token === null) throw new Error('a token was granted')
+  const counts = { tokens: newCounts(), proof_keys: newCounts() }
+  let now = evidence.now
+  const { tokens } = createCaches(counts, () => now)
+  const claims = { text: 'x'.repeat(1024 ** 2) }
+  const fill = (name: string, exp: number): void => {
+    for (let i = 0; i < 100; i++) tokens.set(`${name} ${i}`, { token: { ...token, claims, exp }, generation: 1 })
+  }
+  fill('short', now + 10)
+  const pushedOut = 100 - tokens.readings().entries
+  t.ok(pushedOut > 0, 'it is full')
+  t.equal(counts.tokens.evictions, pushedOut)
+  now += 20
+  fill('long', now + 1000)
+  t.equal(counts.tokens.evictions, 2 * pushedOut, 'the expired ones went uncounted')
 })

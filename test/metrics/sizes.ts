@@ -8,22 +8,16 @@ import { newCounts } from '../../src/metrics/caches.js'
 import type { Policy } from '../../src/verify/policy.js'
 import { isProofSigned, readProof } from '../../src/verify/proof.js'
 import { verifyToken } from '../../src/verify/token.js'
-import type { Issuer, Proof } from '../../src/verify/types.js'
+import type { Proof } from '../../src/verify/types.js'
 import { Denial } from '../../src/verify/verdict.js'
+import { issuer } from '../support/granted.js'
 
 /** Entries that come first, so that code and tables are there. */
 const FIRST = 100
 
 const [kind, jwk = '{}'] = process.argv.slice(2)
-const caches = createCaches({ tokens: newCounts(), proof_keys: newCounts() })
+const caches = createCaches({ tokens: newCounts(), proof_keys: newCounts() }, () => Date.now() / 1000)
 const cache = kind === 'tokens' ? caches.tokens : caches.proof_keys
-const issuer: Issuer = {
-  issuer: 'https://as.example.com',
-  audience: ['https://api.example.com'],
-  algorithms: ['ES256'],
-  typ: 'at+jwt',
-  claims: { client_id: 'client_id', scope: 'scope' },
-}
 const policy = { trustedIssuers: [issuer], token_algorithms: ['ES256'], clock_skew: 10, audience: null } as unknown as Policy
 
 /** As a header field has it: what is kept of it is a part of something longer. */
