@@ -10,10 +10,10 @@
 // - Both belong to one configuration: a reload begins with empty ones.
 //
 // Why nobody can fill them: a token is kept when its issuer's signature and all it claims are good, a key when a proof by it was good for
-// such a token. So it takes a good token to make an entry, and none makes more than one of each (two, where ECDSA is: a second signature
-// can be worked out from the first). In whatever way a client writes the headers of its proofs, its key has one entry. Whoever was
-// given thousands of good tokens pushes out what was used longest ago. That costs its owner's next request a verification and an import,
-// less than the request that caused it cost us; what is in use stays, unless as many new tokens as the cache holds come between two of its
+// such a token. So it takes a good token to make an entry, and none makes more than one of each (an ES256 token two, for a second signature
+// can be worked out from the first). In whatever way a client writes the headers of its proofs, its key has one entry. Whoever was given
+// thousands of good tokens pushes out what was used longest ago. That costs its owner's next request a verification and an import, less
+// than the request that caused it cost us; what is in use stays, unless as many new tokens as the cache holds come between two of its
 // requests. Therefore there are no shares by client (docs/decisions.md).
 
 import { type CacheCounts, type CountedCache, createCache } from './metrics/caches.js'

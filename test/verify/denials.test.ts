@@ -1,9 +1,10 @@
 // THE negative table: one change to a request that is granted, one reason. For every row: the unchanged request is granted, the
 // changed one is refused with exactly this reason, the status and challenge are the table's, no detail is told, nothing was
-// recorded as used, and the upstream was not called. Reasons that need a broken connection, store, disk or upstream have
+// recorded as used, no key was kept, and the upstream was not called. Reasons that need a broken connection, store, disk or upstream have
 // their rows in test/journeys and test/edge; reasons.test.ts finds a reason that has none.
 import t, { type Test } from 'tap'
 import { type Reason, reasonRow } from '../../src/verify/reasons.js'
+import { readCaches } from '../support/caches.js'
 import { clientKey, type Draft, issuerKey, makeDraft, rebind, signProof } from '../support/draft.js'
 import { base64url, makeKey, sha256, signJwt } from '../support/jwt.js'
 import { type Lab, startLab } from '../support/lab.js'
@@ -665,7 +666,12 @@ async function runRow(t: Test, row: Row, lab: Lab): Promise<void> {
   t.equal(granted.status, 200, `the unchanged request is granted (${granted.body})`)
 
   row.change(draft)
-  const before = { used: await lab.usedProofs(), calls: lab.upstreamCalls() }
+  const state = async () => ({
+    used: await lab.usedProofs(),
+    calls: lab.upstreamCalls(),
+    keys: (await readCaches(lab)).proof_keys,
+  })
+  const before = await state()
   const refused = await lab.send(draft, connection)
   const { status, title, error } = reasonRow(row.reason)
   t.equal(refused.status, status)
@@ -692,7 +698,7 @@ async function runRow(t: Test, row: Row, lab: Lab): Promise<void> {
       'a challenge without error',
     )
   t.equal(refused.header('dpop-nonce') !== undefined, path === '/nonce', 'a nonce on routes that demand one, and no others')
-  t.same({ used: await lab.usedProofs(), calls: lab.upstreamCalls() }, before, 'nothing recorded, upstream not called')
+  t.same(await state(), before, 'nothing recorded, upstream not called, no key kept')
   refusals.push({ row, requestId: refused.header('x-request-id') ?? '', text: refused.text })
 }
 
