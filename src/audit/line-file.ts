@@ -3,7 +3,7 @@
 // Does not know: what the lines say.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { closeSink, NEWLINE, openSink, type Sink, STDOUT, syncSink, takeBack, writeAll } from './sink.js'
+import { closeSink, isMoved, NEWLINE, openSink, type Sink, STDOUT, syncSink, takeBack, writeAll } from './sink.js'
 
 /** Characters that may wait: beyond, lines are dropped and counted, because memory is worth more than a line nobody waits for. */
 const MOST_QUEUED = 16 * 1024 * 1024
@@ -43,6 +43,8 @@ export class LineFile {
   #lost = 0
   #syncs = 0
   #closed = false
+  /** Why the path could not be opened anew. */
+  #stays: string | null = null
   readonly #log: (message: string) => void
 
   constructor(sink: Sink, log: (message: string) => void) {
@@ -95,13 +97,18 @@ export class LineFile {
   /** Opens the path anew, for log rotation by rename. When that fails, the old file goes on. */
   async reopen(): Promise<void> {
     const { path } = this.#sink
-    if (path === null) return
+    if (path === null || this.#closed) return
     while (this.#working !== null) await this.#working
     this.#working = this.#swap(path).finally(() => {
       this.#working = null
     })
     await this.#working
     if (this.#queue.length > 0) this.#work()
+  }
+
+  /** Opens the path anew where the file is there no more. */
+  async follow(): Promise<void> {
+    if (await isMoved(this.#sink)) await this.reopen()
   }
 
   /** Writes what is queued, as far as it can be within 5 s, then closes. */
@@ -249,9 +256,12 @@ export class LineFile {
       const old = this.#sink
       this.#sink = await openSink(path)
       this.#torn = this.#sink.torn
+      this.#stays = null
       await closeSink(old)
     } catch (error) {
-      this.#log(`${error instanceof Error ? error.message : path}; the old file goes on`)
+      const problem = error instanceof Error ? error.message : path
+      if (problem !== this.#stays) this.#log(`${problem}; the old file goes on`)
+      this.#stays = problem
     }
   }
 }

@@ -42,6 +42,7 @@ export function lastWrite(file: string | null, worker: number): Seconds | null {
 export async function openAuditLog(options: AuditLogOptions): Promise<OpenAuditLog> {
   const { file, instance, worker, log } = options
   const lines = await openLineFile({ path: file === null ? null : fileOfWorker(file, worker), log })
+  const stopFollowing = file === null ? () => undefined : repeat(() => lines.follow())
   let seq = 0
   const named = `"instance":${JSON.stringify(instance)}`
   // One serialisation a line, by the engine itself: a logger took twice the time of it (docs/decisions.md).
@@ -65,8 +66,26 @@ export async function openAuditLog(options: AuditLogOptions): Promise<OpenAuditL
     counters: () => ({ ...lines.counters(), counted: refusals.counted() }),
     close: () => {
       refusals.close()
+      stopFollowing()
       return lines.close()
     },
+  }
+}
+
+/** How often it is looked whether the file is still at its path (milliseconds): who rotates it may not be able to send a signal. */
+const LOOK_MS = 2000
+
+/** Every so often, and not again before it is done. */
+function repeat(task: () => Promise<void>): () => void {
+  let timer: NodeJS.Timeout
+  let isStopped = false
+  const next = (): void => {
+    if (!isStopped) timer = setTimeout(() => void task().finally(next), LOOK_MS).unref()
+  }
+  next()
+  return () => {
+    isStopped = true
+    clearTimeout(timer)
   }
 }
 

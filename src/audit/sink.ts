@@ -12,6 +12,7 @@ const write = promisify(fs.write)
 const read = promisify(fs.read)
 const fstat = promisify(fs.fstat)
 const ftruncate = promisify(fs.ftruncate)
+const stat = promisify(fs.stat)
 const fdatasync = promisify(fs.fdatasync)
 const fsync = promisify(fs.fsync)
 
@@ -40,6 +41,18 @@ export async function openSink(path: string): Promise<Sink> {
     const code = error instanceof Error && 'code' in error ? error.code : 'unknown error'
     const advice = code === 'ENOENT' ? 'create its directory' : 'let the user that the gateway runs as write there'
     throw new Error(`the audit log ${path} can't be opened (${code}): ${advice}, or name another audit.file`)
+  }
+}
+
+/** Is another file, or none, where this one was: a rotation has renamed it, or somebody deleted it. False where that can't be told. */
+export async function isMoved({ fd, path }: Sink): Promise<boolean> {
+  if (path === null) return false
+  try {
+    const ours = await fstat(fd)
+    const { dev, ino } = await stat(path)
+    return ours.dev !== dev || ours.ino !== ino
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ENOENT'
   }
 }
 

@@ -3,6 +3,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import {
   appendFileSync,
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -17,6 +18,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { type AuditLogOptions, fileOfWorker, openAuditLog } from '../../src/audit/log.js'
+import { waitFor } from '../support/fleet.js'
 
 const event = (request_id: string, more: object = {}) => ({ event_type: 'authorization_decision', request_id, ...more })
 type Line = { request_id?: string; seq: number; worker: number; instance: string; [member: string]: unknown }
@@ -232,6 +234,32 @@ t.test('reopens after the file was renamed', async (t) => {
   await log.reopen()
   t.match(logged.at(-1), /EISDIR.*old file goes on/)
   t.ok(await log.writeDurable(event('still')))
+})
+
+t.test('follows a rotation that sends no signal', { timeout: 60_000 }, async (t) => {
+  const { log, file, logged } = await lab(t)
+  await log.writeDurable(event('old'))
+  renameSync(file, `${file}.1`)
+  t.ok(await log.writeDurable(event('between')))
+  await waitFor('a new file is there', () => existsSync(file))
+  t.match(statSync(file), { size: 0 }, 'before anything is written to it')
+  t.equal(statSync(file).mode & 0o777, 0o600)
+  t.ok(await log.writeDurable(event('new')))
+  t.match(linesOf(`${file}.1`), [{ request_id: 'old' }, { request_id: 'between' }])
+  t.match(linesOf(file), [{ request_id: 'new' }])
+
+  rmSync(file)
+  mkdirSync(file)
+  await waitFor('it is said that there is no file', () => logged.length > 0)
+  t.match(logged, [/EISDIR.*old file goes on/])
+  t.ok(await log.writeDurable(event('still')))
+  await log.reopen()
+  await log.reopen()
+  t.equal(logged.length, 1, 'once')
+  rmSync(file, { recursive: true })
+  await waitFor('the file is there again', () => existsSync(file))
+  t.ok(await log.writeDurable(event('again')))
+  t.match(linesOf(file), [{ request_id: 'again' }])
 })
 
 t.test('bounds the refusals of callers who have proven nothing', async (t) => {
