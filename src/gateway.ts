@@ -248,8 +248,11 @@ async function openAdapters(config: Config, options: GatewayOptions, read: () =>
   // The audit file is the only witness of what ran here before.
   const written = lastWrite(config.audit.file, worker)
   const ranBefore = written !== null && clock() - written < LONGEST_PROOF
+  const keyRing = createKeyRing(clock)
   const audit = await openAuditLog({
-    file: config.audit.file,
+    ...config.audit,
+    issuer: config.assertion.issuer,
+    signer: () => keyRing.signing().current,
     refusalsPerSecond: Math.ceil(config.audit.refusals_per_second / config.workers),
     instance,
     worker,
@@ -274,7 +277,7 @@ async function openAdapters(config: Config, options: GatewayOptions, read: () =>
     requests: new Set(),
     metrics: createMetrics(read),
     traces: await openTraces(config, { version: options.version, instance, log }),
-    keyRing: createKeyRing(clock),
+    keyRing,
     cacheCounts: { tokens: newCounts(), proof_keys: newCounts() },
   }
 }

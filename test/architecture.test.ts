@@ -17,7 +17,10 @@ const RULES: Readonly<Record<string, Rule>> = {
     npm: ['jose', 'undici', 'node:crypto', 'node:dns', 'node:net', 'node:fs', 'node:timers/promises'],
   },
   config: { src: ['verify'], npm: ['yaml', 'zod', 'node:fs', 'node:path', 'node:os', 'node:crypto', 'node:tls', 'node:util'] },
-  audit: { src: ['verify'], npm: ['node:fs', 'node:path', 'node:util', 'node:timers/promises'] },
+  audit: {
+    src: ['verify'],
+    npm: ['node:crypto', 'node:fs', 'node:fs/promises', 'node:path', 'node:util', 'node:timers/promises'],
+  },
   upstream: {
     src: ['verify', 'keys/signing', 'config/config', 'audit/types', 'times', 'tracing/context'],
     npm: ['undici', 'node:crypto', 'node:http', 'node:stream', 'node:tls', 'node:net'],
@@ -47,7 +50,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   // A second opinion shares nothing with the verifier but the list of header names.
   probe: { src: ['client', 'cli/x509', 'verify/reserved-headers'], npm: ['jose', 'undici', 'node:*'] },
   cli: {
-    src: ['config', 'verify', 'client', 'probe', 'keys/issuers', 'edge/inbound'],
+    src: ['config', 'verify', 'client', 'probe', 'keys/issuers', 'keys/signing', 'edge/inbound', 'audit/evidence'],
     npm: ['node:fs', 'node:path', 'node:util', 'node:crypto', 'node:net', '@peculiar/x509', 'reflect-metadata'],
   },
   times: { src: [], npm: [] },

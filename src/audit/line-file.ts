@@ -1,9 +1,12 @@
 // Appends lines to a file in the order they came, and says which of them are on disk. Group commit: one write and one fsync are
 // in flight at a time, and all who wait share the next. A write that fails leaves no torn line behind, and is tried again.
-// Does not know: what the lines say.
+// A file that is large enough makes room for another. Does not know: what the lines say, nor how they are chained (chain.ts).
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { closeSink, isMoved, NEWLINE, openSink, type Sink, STDOUT, syncSink, takeBack, writeAll } from './sink.js'
+import type { Bytes } from '../verify/scalars.js'
+import { Chain, type ChainOptions, type Line } from './chain.js'
+import { moveAside } from './rotation.js'
+import { closeSink, isMoved, NEWLINE, openSink, type Sink, STDOUT, sizeOf, syncSink, takeBack, writeAll } from './sink.js'
 
 /** Characters that may wait: beyond, lines are dropped and counted, because memory is worth more than a line nobody waits for. */
 const MOST_QUEUED = 16 * 1024 * 1024
@@ -17,13 +20,27 @@ const REFUSE_MS = 100
 const STUCK_MS = 5000
 
 /** `settle` is there where somebody waits: a line whose request is refused otherwise. */
-type Entry = { readonly line: string; settle: ((written: boolean) => void) | null }
+type Entry = { readonly line: Line; settle: ((written: boolean) => void) | null }
 
-export type LineFileOptions = { readonly path: string | null; readonly log: (message: string) => void }
+const END: Entry = { line: { at: 'end' }, settle: null }
+
+/** Characters of a line that waits; of a checkpoint, which is not made yet, about. */
+const lengthOf = ({ line }: Entry): number => (typeof line === 'string' ? line.length : 600)
+
+/** At which size a file makes room for another, and how many of those before it are kept. */
+export type Rotation = { readonly size: Bytes; readonly keep: number }
+
+export type LineFileOptions = {
+  readonly path: string | null
+  readonly chain: ChainOptions
+  /** null: files are rotated by somebody else, or not at all. */
+  readonly rotate: Rotation | null
+  readonly log: (message: string) => void
+}
 
 /** Opens `path` for appending (mode 0600 when new), or standard output. Rejects with a message for the operator. */
-export async function openLineFile({ path, log }: LineFileOptions): Promise<LineFile> {
-  return new LineFile(path === null ? STDOUT : await openSink(path), log)
+export async function openLineFile(options: LineFileOptions): Promise<LineFile> {
+  return new LineFile(options.path === null ? STDOUT : await openSink(options.path), options)
 }
 
 export class LineFile {
@@ -45,24 +62,32 @@ export class LineFile {
   #closed = false
   /** Why the path could not be opened anew. */
   #stays: string | null = null
+  /** Bytes in the file, as far as we know. */
+  #size: Bytes
+  readonly #chain: Chain
+  readonly #rotate: Rotation | null
   readonly #log: (message: string) => void
 
-  constructor(sink: Sink, log: (message: string) => void) {
+  constructor(sink: Sink, { chain, rotate, log }: LineFileOptions) {
     this.#sink = sink
     this.#torn = sink.torn
+    this.#size = sink.size
+    this.#chain = new Chain(sink.last, chain)
+    this.#rotate = rotate
     this.#log = log
   }
 
-  /** Queues a line (with its newline); on disk within 100 ms when all is well. Never throws. */
-  write(line: string): void {
+  /** Queues a line (with its newline), or a checkpoint; on disk within 100 ms when all is well. Never throws. */
+  write(line: Line): void {
     this.#last = null
-    if (this.#closed || this.#queued + line.length > MOST_QUEUED) {
+    const entry: Entry = { line, settle: null }
+    if (this.#closed || this.#queued + lengthOf(entry) > MOST_QUEUED) {
       this.#drop()
       return
     }
-    this.#last = { line, settle: null }
-    this.#queue.push(this.#last)
-    this.#queued += line.length
+    this.#last = entry
+    this.#queue.push(entry)
+    this.#queued += lengthOf(entry)
     if (this.#problem === null && this.#queued >= FLUSH_AT) this.#work()
     else this.#workLater(this.#problem === null ? FLUSH_MS : RETRY_MS)
   }
@@ -73,7 +98,7 @@ export class LineFile {
     if (entry === null) return Promise.resolve(false)
     if (this.#stuck || (this.#problem !== null && performance.now() - this.#failedAt < REFUSE_MS)) {
       this.#queue.pop()
-      this.#queued -= entry.line.length
+      this.#queued -= lengthOf(entry)
       this.#last = null
       return Promise.resolve(false)
     }
@@ -94,21 +119,16 @@ export class LineFile {
     return { dropped: this.#dropped, syncs: this.#syncs }
   }
 
-  /** Opens the path anew, for log rotation by rename. When that fails, the old file goes on. */
+  /** Opens the path anew where the file is there no more, for log rotation by rename. When that fails, the old file goes on. */
   async reopen(): Promise<void> {
     const { path } = this.#sink
-    if (path === null || this.#closed) return
+    if (path === null || this.#closed || !(await isMoved(this.#sink))) return
     while (this.#working !== null) await this.#working
     this.#working = this.#swap(path).finally(() => {
       this.#working = null
     })
     await this.#working
     if (this.#queue.length > 0) this.#work()
-  }
-
-  /** Opens the path anew where the file is there no more. */
-  async follow(): Promise<void> {
-    if (await isMoved(this.#sink)) await this.reopen()
   }
 
   /** Writes what is queued, as far as it can be within 5 s, then closes. */
@@ -127,6 +147,8 @@ export class LineFile {
   async #drain(): Promise<void> {
     while (this.#working !== null) await this.#working
     while (this.#queue.length > 0 && (await this.#commitNext()));
+    // Also where nothing was written: whoever wrote before may have had no time to.
+    if (this.#queue.length === 0 && (this.#chain.hasBegun() || this.#size > 0)) await this.#commit([END])
   }
 
   #workLater(ms: number): void {
@@ -174,15 +196,16 @@ export class LineFile {
     }
     for (const { settle } of batch) settle?.(true)
     if (this.#problem !== null || (this.#lost > 0 && this.#queued < FLUSH_AT)) this.#recover()
+    if (this.#rotate !== null && this.#size >= this.#rotate.size) await this.#turnOver(this.#rotate)
     return true
   }
 
   #take(): readonly Entry[] {
     let length = 0
     let count = 0
-    for (const { line } of this.#queue) {
-      if (count > 0 && length + line.length > MOST_IN_A_BATCH) break
-      length += line.length
+    for (const entry of this.#queue) {
+      if (count > 0 && length + lengthOf(entry) > MOST_IN_A_BATCH) break
+      length += lengthOf(entry)
       count += 1
     }
     this.#queued -= length
@@ -192,7 +215,12 @@ export class LineFile {
   /** Null when the batch is written (and synced where somebody waits); else what went wrong, with nothing of it left behind. */
   async #commit(batch: readonly Entry[]): Promise<string | null> {
     const sink = this.#sink
-    const bytes = Buffer.from((this.#torn ? '\n' : '') + batch.map(({ line }) => line).join(''))
+    const sealed = this.#chain.seal(
+      batch.map(({ line }) => line),
+      this.#torn,
+    )
+    const wasTorn = this.#torn
+    const bytes = Buffer.from((wasTorn ? '\n' : '') + sealed.lines.join(''))
     const progress = { written: 0 }
     try {
       await writeAll(sink, bytes, { progress, patience: STUCK_MS })
@@ -201,10 +229,15 @@ export class LineFile {
         this.#syncs += 1
       }
       this.#torn = false
+      this.#size += bytes.length
+      sealed.written(sealed.lines.length)
       return null
     } catch (error) {
       const { written } = progress
-      if (written > 0 && !(await takeBack(sink, written))) this.#torn = bytes[written - 1] !== NEWLINE
+      if (written > 0 && !(await takeBack(sink, written))) {
+        this.#torn = bytes[written - 1] !== NEWLINE
+        sealed.written(countNewlines(bytes.subarray(wasTorn ? 1 : 0, written)))
+      }
       return error instanceof Error ? error.message : 'unknown error'
     }
   }
@@ -214,7 +247,7 @@ export class LineFile {
     this.#failedAt = performance.now()
     this.#say(problem)
     this.#queue = [...batch, ...this.#queue]
-    this.#queued = this.#queue.reduce((sum, { line }) => sum + line.length, 0)
+    this.#queued = this.#queue.reduce((sum, entry) => sum + lengthOf(entry), 0)
     this.#withdraw(({ settle }) => settle !== null)
   }
 
@@ -228,9 +261,9 @@ export class LineFile {
   #withdraw(which: (entry: Entry) => boolean): void {
     const gone = this.#queue.filter(which)
     this.#queue = this.#queue.filter((entry) => !which(entry))
-    for (const { line, settle } of gone) {
-      this.#queued -= line.length
-      settle?.(false)
+    for (const entry of gone) {
+      this.#queued -= lengthOf(entry)
+      entry.settle?.(false)
     }
   }
 
@@ -251,17 +284,40 @@ export class LineFile {
     this.#problem = problem
   }
 
+  /** The file that is closed ends with a checkpoint, and the next begins with one. */
   async #swap(path: string): Promise<void> {
     try {
       const old = this.#sink
-      this.#sink = await openSink(path)
-      this.#torn = this.#sink.torn
+      const next = await openSink(path)
+      if (this.#chain.hasBegun()) await this.#commit([END])
+      this.#sink = next
+      this.#torn = next.torn
+      this.#size = next.size
       this.#stays = null
       await closeSink(old)
+      await this.#commit([])
     } catch (error) {
       const problem = error instanceof Error ? error.message : path
       if (problem !== this.#stays) this.#log(`${problem}; the old file goes on`)
       this.#stays = problem
     }
   }
+
+  /** Gives the file a name of its own and goes on in another; those that are too many are deleted. */
+  async #turnOver({ size, keep }: Rotation): Promise<void> {
+    const { path } = this.#sink
+    this.#size = await sizeOf(this.#sink)
+    // Somebody else has emptied it meanwhile.
+    if (path === null || this.#size < size) return
+    const problem = await moveAside(path, keep)
+    if (problem === null) await this.#swap(path)
+    else if (problem !== this.#stays) this.#log(`audit log: ${problem}`)
+    this.#stays = problem
+  }
+}
+
+function countNewlines(bytes: Uint8Array): number {
+  let count = 0
+  for (const byte of bytes) if (byte === NEWLINE) count += 1
+  return count
 }

@@ -1,11 +1,13 @@
 // Writes audit events: one JSON line each, serialised once, in the order of `seq`, each worker into a file of its own
-// (contract §7). A gap in `seq` is a line that was lost. Refusals of callers who have proven nothing are bounded per second.
+// (contract §7). A gap in `seq` is a line that was lost. Refusals of callers who have proven nothing are bounded per second. While
+// lines are written, a checkpoint is, every so often.
 // Does not decide: what is written of a request (record.ts).
 
 import { statSync } from 'node:fs'
 import { parse } from 'node:path'
 import type { Seconds } from '../verify/scalars.js'
-import { openLineFile } from './line-file.js'
+import type { Signer } from './chain.js'
+import { openLineFile, type Rotation } from './line-file.js'
 import type { AuditEvent, AuditLog } from './types.js'
 
 export type AuditLogOptions = {
@@ -15,6 +17,12 @@ export type AuditLogOptions = {
   /** Names this start of this gateway, for `seq` begins anew with each. */
   readonly instance: string
   readonly worker: number
+  /** Who signs checkpoints, by which key, and how often (seconds). The key is asked for when the first line is written. */
+  readonly issuer: string
+  readonly signer: () => Signer
+  readonly checkpoints: Seconds
+  /** null: the file is not rotated by us. */
+  readonly rotate: Rotation | null
   readonly log: (message: string) => void
 }
 
@@ -40,14 +48,17 @@ export function lastWrite(file: string | null, worker: number): Seconds | null {
 
 /** Rejects with a message for the operator when the file can't be opened. */
 export async function openAuditLog(options: AuditLogOptions): Promise<OpenAuditLog> {
-  const { file, instance, worker, log } = options
-  const lines = await openLineFile({ path: file === null ? null : fileOfWorker(file, worker), log })
-  const stopFollowing = file === null ? () => undefined : repeat(() => lines.follow())
+  const { file, issuer, instance, worker, signer, rotate, log } = options
+  const chain = { issuer, instance, worker, signer, time: () => new Date() }
+  const lines = await openLineFile({ path: file === null ? null : fileOfWorker(file, worker), chain, rotate, log })
+  const stopFollowing = file === null ? () => undefined : repeat(() => lines.reopen())
+  const signs = once(options.checkpoints, () => lines.write({ at: 'interval' }))
   let seq = 0
   const named = `"instance":${JSON.stringify(instance)}`
   // One serialisation a line, by the engine itself: a logger took twice the time of it (docs/decisions.md).
   const write = (event: object): void => {
     seq += 1
+    signs.soon()
     lines.write(`{"worker":${worker},"seq":${seq},${named},${JSON.stringify(event).slice(1)}\n`)
   }
   const refusals = boundRefusals(options.refusalsPerSecond, write)
@@ -66,6 +77,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<OpenAuditL
     counters: () => ({ ...lines.counters(), counted: refusals.counted() }),
     close: () => {
       refusals.close()
+      signs.stop()
       stopFollowing()
       return lines.close()
     },
@@ -86,6 +98,22 @@ function repeat(task: () => Promise<void>): () => void {
   return () => {
     isStopped = true
     clearTimeout(timer)
+  }
+}
+
+/** Does `task` so long after it was first asked for, however often it is until then. */
+function once(after: Seconds, task: () => void): { soon(): void; stop(): void } {
+  let timer: NodeJS.Timeout | null = null
+  return {
+    soon() {
+      timer ??= setTimeout(() => {
+        timer = null
+        task()
+      }, after * 1000).unref()
+    },
+    stop() {
+      if (timer !== null) clearTimeout(timer)
+    },
   }
 }
 

@@ -5,6 +5,8 @@ import * as fs from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import type { Bytes } from '../verify/scalars.js'
+import { hashOfLine } from './chain.js'
 
 const open = promisify(fs.open)
 const close = promisify(fs.close)
@@ -24,9 +26,13 @@ export type Sink = {
   readonly isFile: boolean
   /** It ended within a line when it was opened: the process before us died while it wrote. */
   readonly torn: boolean
+  /** Hash of its last whole line when it was opened; null: there was none. */
+  readonly last: string | null
+  /** Bytes that were in it when it was opened. */
+  readonly size: Bytes
 }
 
-export const STDOUT: Sink = { fd: 1, path: null, isFile: false, torn: false }
+export const STDOUT: Sink = { fd: 1, path: null, isFile: false, torn: false, last: null, size: 0 }
 export const NEWLINE = 0x0a
 
 /** Opens for appending, mode 0600 when new. Rejects with a message for the operator. */
@@ -35,8 +41,9 @@ export async function openSink(path: string): Promise<Sink> {
     const fd = await open(path, 'a+', 0o600)
     const stats = await fstat(fd)
     const isFile = stats.isFile()
-    if (isFile) await syncDirectory(dirname(path))
-    return { fd, path, isFile, torn: isFile && stats.size > 0 && !(await endsWithNewline(fd, stats.size)) }
+    if (!isFile) return { fd, path, isFile, torn: false, last: null, size: 0 }
+    await syncDirectory(dirname(path))
+    return { fd, path, isFile, size: stats.size, ...(await readEnd(fd, stats.size)) }
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : 'unknown error'
     const advice = code === 'ENOENT' ? 'create its directory' : 'let the user that the gateway runs as write there'
@@ -62,9 +69,22 @@ async function syncDirectory(path: string): Promise<void> {
   await fsync(fd).finally(() => close(fd))
 }
 
-async function endsWithNewline(fd: number, size: number): Promise<boolean> {
-  const { buffer } = await read(fd, Buffer.alloc(1), 0, 1, size - 1)
-  return buffer[0] === NEWLINE
+/** Read backwards, in pieces of so many bytes, until the last whole line is there. */
+const PIECE = 64 * 1024
+
+async function readEnd(fd: number, size: Bytes): Promise<Pick<Sink, 'torn' | 'last'>> {
+  let end = Buffer.alloc(0)
+  for (let from = size; from > 0; ) {
+    const length = Math.min(PIECE, from)
+    from -= length
+    const { buffer } = await read(fd, Buffer.alloc(length), 0, length, from)
+    end = Buffer.concat([buffer, end])
+    const last = end.lastIndexOf(NEWLINE)
+    const before = last > 0 ? end.lastIndexOf(NEWLINE, last - 1) : -1
+    if (last >= 0 && (before >= 0 || from === 0))
+      return { torn: last < end.length - 1, last: hashOfLine(end.subarray(before + 1, last + 1)) }
+  }
+  return { torn: size > 0, last: null }
 }
 
 /** How far a write has come (bytes), and how long a pipe that does not block may stay full (milliseconds). */
@@ -85,6 +105,8 @@ export async function writeAll({ fd }: Sink, bytes: Buffer, { progress, patience
     }
   }
 }
+
+export const sizeOf = async ({ fd }: Sink): Promise<Bytes> => (await fstat(fd)).size
 
 export const syncSink = ({ fd }: Sink): Promise<void> => fdatasync(fd)
 

@@ -9,6 +9,7 @@ const LOADERS = new Map<string, LoadCommand>([
   ['check', async () => (await import('./check.js')).check],
   ['explain', async () => (await import('./explain.js')).explain],
   ['certs', async () => (await import('./certs.js')).certs],
+  ['audit', async () => (await import('./audit.js')).audit],
   ['keys', async () => (await import('./keys.js')).keys],
   ['client', async () => (await import('./client.js')).client],
   ['probe', async () => (await import('./probe.js')).probe],

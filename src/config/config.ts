@@ -84,7 +84,13 @@ export type Config = {
   readonly replay: { readonly store: 'memory' } | { readonly store: 'redis'; readonly redis: RedisSettings }
   /** [current, previous]; empty: made at start. */
   readonly nonceSecrets: readonly string[]
-  readonly audit: { readonly file: string | null; readonly refusals_per_second: number }
+  readonly audit: {
+    readonly file: string | null
+    readonly refusals_per_second: number
+    /** While lines are written, how often what was written is signed. */
+    readonly checkpoints: Seconds
+    readonly rotate: { readonly size: Bytes; readonly keep: number } | null
+  }
   /** Where traces go, and of which share of requests there are any; null: nowhere. */
   readonly tracing: { readonly otlp: string; readonly sample: number; readonly tls: Upstream['tls'] } | null
   readonly assertion: {

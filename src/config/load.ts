@@ -111,7 +111,7 @@ function assemble(sections: Sections, sources: readonly Source[], loading: Loadi
     issuers,
     replay,
     nonceSecrets: dpop.nonce_secret ?? [],
-    audit: resolveAudit(audit, at('audit')),
+    audit: resolveAudit(audit, at('audit'), loading),
     tracing,
     assertion,
     upstreams: [...upstreams.values()].filter((upstream) => upstream !== null),

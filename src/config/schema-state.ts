@@ -1,7 +1,7 @@
 // The forms of the settings about what is remembered, written and signed: replay, dpop, audit, assertion (contract §2).
 
 import { z } from 'zod'
-import { clientTls, count, headerName, path, share, text, time, timeout, webUrl } from './fields.js'
+import { bytes, clientTls, count, headerName, path, share, text, time, timeout, webUrl } from './fields.js'
 
 const redisUrl = z
   .string()
@@ -48,6 +48,14 @@ export const audit = z.strictObject({
   refusals_per_second: count(1, 1_000_000)
     .prefault(100)
     .describe('Refusals of callers who have proven nothing that are written; the rest are counted.'),
+  checkpoints: time.prefault('1s').describe('While lines are written, how often what was written is signed: docs/evidence.md.'),
+  rotate: z
+    .strictObject({
+      size: bytes.describe('The file is put aside, under a name with the time, when it has this size.'),
+      keep: count(1, 10_000).prefault(10).describe('Files that are kept so, of each worker; older ones are deleted.'),
+    })
+    .describe('Left out: the file is rotated by somebody else (rename it; the gateway follows), or not at all.')
+    .optional(),
 })
 
 export const tracing = z.strictObject({

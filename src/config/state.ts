@@ -57,10 +57,19 @@ function resolveRedis(redis: RedisInput, place: Place, loading: Loading): RedisS
   }
 }
 
-export const resolveAudit = ({ file, refusals_per_second }: Single['audit'], place: Place): Config['audit'] => ({
-  file: file === undefined ? null : absolute({ value: file, place: under(place, 'file') }),
-  refusals_per_second,
-})
+export function resolveAudit(
+  { file, rotate, ...settings }: Single['audit'],
+  place: Place,
+  { findings }: Loading,
+): Config['audit'] {
+  if (file === undefined && rotate !== undefined)
+    findings.problem(under(place, 'rotate'), 'is for a file, and there is none: name it with `file`, or leave this out')
+  return {
+    ...settings,
+    file: file === undefined ? null : absolute({ value: file, place: under(place, 'file') }),
+    rotate: rotate ?? null,
+  }
+}
 
 export function resolveTracing(tracing: NonNullable<Single['tracing']>, place: Place, loading: Loading): Config['tracing'] {
   const { otlp, sample, tls } = tracing

@@ -18,20 +18,18 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { type AuditLogOptions, fileOfWorker, openAuditLog } from '../../src/audit/log.js'
+import { eventsIn, SIGNED } from '../support/audit.js'
 import { waitFor } from '../support/fleet.js'
 
 const event = (request_id: string, more: object = {}) => ({ event_type: 'authorization_decision', request_id, ...more })
 type Line = { request_id?: string; seq: number; worker: number; instance: string; [member: string]: unknown }
-const linesOf = (file: string): Line[] =>
-  readFileSync(file, 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Line)
+const linesOf = (file: string): Line[] => eventsIn<Line>(file)
 
 async function lab(t: Test, more: Partial<AuditLogOptions> = {}) {
   const logged: string[] = []
   const file = more.file ?? join(t.testdir(), 'audit.jsonl')
   const log = await openAuditLog({
+    ...SIGNED,
     file,
     refusalsPerSecond: 100,
     instance: 'i-1',
@@ -61,7 +59,7 @@ t.test('writes one JSON line an event, in the order of seq', async (t) => {
   t.match(lines[1], { worker: 0, instance: 'i-1', path: `/é"\n\u2028\u0000\ud800`, list: ['a', 'b'] })
   t.notOk('gone' in (lines[1] ?? {}))
   t.notOk('level' in (lines[1] ?? {}))
-  t.equal(readFileSync(file, 'utf8').split('\n').length, 301)
+  t.equal(readFileSync(file, 'utf8').split('\n').length, 303, 'and a checkpoint at the beginning and at the end')
 })
 
 t.test('shares one fsync among all who wait', async (t) => {
@@ -94,7 +92,7 @@ t.test('each worker has a file of its own, mode 0600, and appends', async (t) =>
 
 t.test('refuses to open what it can not write, and says what to do', async (t) => {
   const dir = t.testdir({ file: '' })
-  const open = (file: string) => openAuditLog({ file, refusalsPerSecond: 1, instance: 'i', worker: 0, log: () => {} })
+  const open = (file: string) => openAuditLog({ ...SIGNED, file, refusalsPerSecond: 1, instance: 'i', worker: 0, log: () => {} })
   await t.rejects(open(join(dir, 'none', 'audit.jsonl')), /ENOENT.*create its directory/)
   await t.rejects(open(dir), /EISDIR/)
   await t.rejects(open(join(dir, 'file', 'audit.jsonl')), /ENOTDIR/)
@@ -105,7 +103,7 @@ t.test('begins on a new line after a process that died within one', async (t) =>
   writeFileSync(file, '{"event_type":"authorization_dec')
   const { log } = await lab(t, { file })
   t.ok(await log.writeDurable(event('after')))
-  t.match(readFileSync(file, 'utf8'), /^\{"event_type":"authorization_dec\n\{.*"after".*\}\n$/)
+  t.match(readFileSync(file, 'utf8'), /^\{"event_type":"authorization_dec\n\{.*"begin".*\}\n\{.*"after".*\}\n$/)
 })
 
 t.test('every line that was said to be on disk is there after kill -9', async (t) => {
@@ -242,7 +240,7 @@ t.test('follows a rotation that sends no signal', { timeout: 60_000 }, async (t)
   renameSync(file, `${file}.1`)
   t.ok(await log.writeDurable(event('between')))
   await waitFor('a new file is there', () => existsSync(file))
-  t.match(statSync(file), { size: 0 }, 'before anything is written to it')
+  t.same(linesOf(file), [], 'before anything is written to it')
   t.equal(statSync(file).mode & 0o777, 0o600)
   t.ok(await log.writeDurable(event('new')))
   t.match(linesOf(`${file}.1`), [{ request_id: 'old' }, { request_id: 'between' }])
@@ -297,7 +295,8 @@ t.test('bounds the refusals of callers who have proven nothing', async (t) => {
 t.test('standard output takes lines too', async (t) => {
   const code = `
     import { openAuditLog } from ${JSON.stringify(new URL('../../src/audit/log.js', import.meta.url).href)}
-    const log = await openAuditLog({ file: null, refusalsPerSecond: 1, instance: 'i', worker: 2, log: () => {} })
+    import { SIGNED } from ${JSON.stringify(new URL('../support/audit.js', import.meta.url).href)}
+    const log = await openAuditLog({ ...SIGNED, file: null, refusalsPerSecond: 1, instance: 'i', worker: 2, log: () => {} })
     log.write({ event_type: 'a', request_id: 'r1', path: 'x'.repeat(200000) })
     if (!(await log.writeDurable({ event_type: 'a', request_id: 'r2' }))) process.exit(1)
     if (log.counters().syncs !== 0) process.exit(2)
@@ -308,6 +307,7 @@ t.test('standard output takes lines too', async (t) => {
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as Line)
+    .filter((line) => line.event_type !== 'checkpoint')
   t.match(lines, [{ request_id: 'r1', worker: 2 }, { request_id: 'r2' }])
 })
 

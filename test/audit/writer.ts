@@ -1,9 +1,10 @@
 // A process that writes durable lines until it is killed, and prints the number of each that it was told is on disk.
 import { writeSync } from 'node:fs'
 import { openAuditLog } from '../../src/audit/log.js'
+import { SIGNED } from '../support/audit.js'
 
 const [file = ''] = process.argv.slice(2)
-const log = await openAuditLog({ file, refusalsPerSecond: 100, instance: 'child', worker: 0, log: () => {} })
+const log = await openAuditLog({ ...SIGNED, file, refusalsPerSecond: 100, instance: 'child', worker: 0, log: () => {} })
 let next = 0
 
 async function write(): Promise<void> {

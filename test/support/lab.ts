@@ -1,6 +1,6 @@
 // The whole gateway on real sockets, with everything around it: an issuer's keys, a real Redis, an upstream that writes down what it
 // gets, certificates of every kind. One lab serves a whole table of requests.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -12,6 +12,7 @@ import type { Config } from '../../src/config/config.js'
 import { loadConfig } from '../../src/config/load.js'
 import { type Gateway, startGateway } from '../../src/gateway.js'
 import type { Seconds } from '../../src/verify/scalars.js'
+import { eventsIn } from './audit.js'
 import { makeCertificates, type TestCertificates } from './certificates.js'
 import { type Draft, issuerKey, printDraft } from './draft.js'
 import { exchange, type Reply } from './http.js'
@@ -188,13 +189,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   })
 
   const sendRaw: Lab['sendRaw'] = (bytes, sending) => exchange(bytes, { port, ...tls(sending) })
-  const events: Lab['events'] = () => {
-    const text = readFileSync(join(folder, 'audit.jsonl'), 'utf8')
-    return text
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => JSON.parse(line))
-  }
+  const events: Lab['events'] = () => eventsIn(join(folder, 'audit.jsonl'))
   return {
     port,
     adminPort,
