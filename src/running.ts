@@ -10,6 +10,7 @@ import type { Config, Limits } from './config/config.js'
 import { type Expiry, expiriesOf } from './config/expiries.js'
 import { type DecidePorts, decide } from './decide.js'
 import { type BodyBudget, createBodyHolder } from './edge/body.js'
+import { createCors } from './edge/cors.js'
 import type { Enforcement } from './edge/enforce.js'
 import { publicDocuments } from './edge/metadata.js'
 import type { EventLoopWatch } from './edge/overload.js'
@@ -148,6 +149,7 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
   const forwarder = createForwarder({ ...sending, eventStreams: adapters.eventStreams })
   const tunnels = createTunnels(sending)
   const secrets = config.nonceSecrets.length > 0 ? config.nonceSecrets : [options.nonceSecret]
+  const cors = config.cors === null ? null : createCors(config.cors)
   const documents = publicDocuments(config, adapters.keyRing.jwks)
 
   type Known = Omit<AuditFacts, 'removed' | 'policyVersion' | 'now'>
@@ -181,6 +183,7 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
       config,
       origins: listener.origins,
       documents,
+      cors,
       clock,
       nonce,
       overload: () => overloadOf(adapters, limits),

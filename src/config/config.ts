@@ -72,6 +72,13 @@ export type Config = {
   readonly listeners: readonly Listener[]
   /** In normal form (lower case, no default port, no slash). */
   readonly publicOrigins: readonly string[]
+  /** Pages of other origins that may ask, and what they may send and read; null: none. Origins are in normal form. */
+  readonly cors: {
+    readonly origins: readonly string[]
+    readonly max_age: Seconds
+    readonly headers: readonly string[]
+    readonly expose: readonly string[]
+  } | null
   readonly admin: { readonly host: string; readonly port: number; readonly tls: TlsFiles | null }
   /** Processes; already resolved from `auto`. */
   readonly workers: number

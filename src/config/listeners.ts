@@ -3,6 +3,7 @@
 import { normalOrigin } from '../verify/target.js'
 import type { Config, Listener } from './config.js'
 import { readCrl, subjectOf } from './crl.js'
+import { isLoopback } from './fields.js'
 import { readCaFile, readCertificates, readCrlFile, readPair } from './files.js'
 import type { Loading, Rule } from './loading.js'
 import type { Listen, Single } from './schema.js'
@@ -90,6 +91,20 @@ export function demandEveryOrigin(listeners: Sections['listeners'], origins: rea
   for (const [i, origin] of origins.entries())
     if (!served.includes(origin))
       at.findings.problem(under(at.place, i), 'no listener serves this origin: name it in the `origins` of one')
+}
+
+/** The origin of a page stands in `Origin` in normal form, so it is compared as it is. */
+export function resolveCors(cors: NonNullable<Single['cors']>, place: Place, { findings }: Loading): Config['cors'] {
+  const origins = cors.origins.flatMap((text, i) => {
+    const origin = normalOrigin(text)
+    if (origin !== null && (origin.startsWith('https://') || isLoopback(new URL(origin).hostname))) return [origin]
+    findings.problem(
+      under(place, 'origins', i),
+      'expected the origin of a page without a path, such as https://app.example.com; http only on loopback, and no `*`',
+    )
+    return []
+  })
+  return { ...cors, origins }
 }
 
 export function resolveAdmin(admin: Single['admin'], place: Place, loading: Loading): Config['admin'] {

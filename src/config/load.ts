@@ -9,7 +9,7 @@ import { deepFreeze } from './freeze.js'
 import { readIncludes } from './include.js'
 import { type Environment, interpolate } from './interpolate.js'
 import { resolveIssuers } from './issuers.js'
-import { demandEveryOrigin, resolveAdmin, resolveListeners, resolveOrigins } from './listeners.js'
+import { demandEveryOrigin, resolveAdmin, resolveCors, resolveListeners, resolveOrigins } from './listeners.js'
 import type { Loading } from './loading.js'
 import { createMatcher } from './matcher.js'
 import { createFindings, type Problem } from './problems.js'
@@ -76,6 +76,7 @@ function assemble(sections: Sections, sources: readonly Source[], loading: Loadi
     publicOrigins,
     loading,
   )
+  const cors = single.cors ? resolveCors(single.cors, at('cors'), loading) : null
   const admin = single.admin && resolveAdmin(single.admin, at('admin'), loading)
   const replay = single.replay && resolveReplay(single.replay, at('replay'), loading)
   const tracing = single.tracing ? resolveTracing(single.tracing, at('tracing'), loading) : null
@@ -102,6 +103,7 @@ function assemble(sections: Sections, sources: readonly Source[], loading: Loadi
     policyVersion: versionOf(sources),
     listeners,
     publicOrigins,
+    cors,
     admin,
     workers,
     drain,

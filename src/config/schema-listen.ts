@@ -1,7 +1,7 @@
 // The forms of the settings about our own side of the network: listeners, admin, limits (contract §2).
 
 import { z } from 'zod'
-import { bytes, count, path, port, text, timeout } from './fields.js'
+import { bytes, count, headerName, path, port, text, time, timeout } from './fields.js'
 
 const tlsPair = {
   key: path.describe('Private key, PEM without passphrase.'),
@@ -38,6 +38,24 @@ export const admin = z.strictObject({
   host: text.prefault('127.0.0.1').describe('Address of the admin listener; the operator’s side only.'),
   port: port.prefault(9090).describe('Its port; 0 takes any free one.'),
   tls: z.strictObject(tlsPair).describe('Left out: plain HTTP.').optional(),
+})
+
+const namedHeader = headerName.refine((name) => name !== '*', 'expected the name of a header: `*` would be all of them')
+
+export const cors = z.strictObject({
+  origins: z
+    .array(text)
+    .min(1, 'expected at least one')
+    .describe('Origins of the pages, such as https://app.example.com; http only on loopback, `*` never.'),
+  max_age: time.prefault('10m').describe('How long a browser may remember the answer to a preflight.'),
+  headers: z
+    .array(namedHeader)
+    .prefault([])
+    .describe('What pages may send beside `Authorization`, `DPoP`, `Content-Type` and what they always may.'),
+  expose: z
+    .array(namedHeader)
+    .prefault([])
+    .describe('What pages may read of answers beside `DPoP-Nonce`, `WWW-Authenticate`, `Retry-After` and `X-Request-Id`.'),
 })
 
 const MANY = 1_000_000

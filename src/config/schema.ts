@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { orOff } from '../verify/scalars.js'
 import { count, name, path, pause, text, watchInterval } from './fields.js'
 import { issuer } from './schema-issuers.js'
-import { admin, limits, listener } from './schema-listen.js'
+import { admin, cors, limits, listener } from './schema-listen.js'
 import { route, tier } from './schema-routes.js'
 import { assertion, audit, dpop, replay, tracing } from './schema-state.js'
 import { upstream } from './schema-upstreams.js'
@@ -18,6 +18,9 @@ export const SINGLE = {
     .array(text)
     .min(1, 'expected at least one')
     .describe('The https origins clients know us by: `htu`, Host and SNI are compared with these.'),
+  cors: cors
+    .describe('Pages of other origins that may call us; left out: none, and a preflight is refused as any other method.')
+    .optional(),
   admin: admin.prefault({}).describe('Health, metrics and our public keys.'),
   workers: z
     .union([z.literal('auto'), count(1, 256)], 'expected auto or a whole number')
@@ -54,6 +57,7 @@ export const routesFile = z.strictObject({
   include: SINGLE.include,
   listen: z.union([listener, z.array(listener).min(1)]).describe('Where clients connect; one listener or a list.'),
   public_origins: SINGLE.public_origins,
+  cors: SINGLE.cors,
   admin: SINGLE.admin,
   workers: SINGLE.workers,
   drain: SINGLE.drain,

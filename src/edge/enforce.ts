@@ -11,6 +11,7 @@ import { schemeOf } from '../verify/credentials.js'
 import type { Seconds } from '../verify/scalars.js'
 import type { InboundRequest, Refused, RouteMatch, Scheme, Upstream } from '../verify/types.js'
 import { Denial, deny, type Grant } from '../verify/verdict.js'
+import { answerPreflight, type Cors } from './cors.js'
 import { framingProblem } from './framing.js'
 import { type Head, type HeadLines, hostOf, judgeHead, readInbound, readLines, readOrigin } from './inbound.js'
 import type { Documents } from './metadata.js'
@@ -39,6 +40,8 @@ export type Enforcement = {
   /** Public origins of this listener, in normal form. */
   readonly origins: readonly string[]
   readonly documents: ReadonlyMap<string, Documents>
+  /** null: nothing is said to pages of other origins. */
+  readonly cors: Cors | null
   readonly clock: () => Seconds
   readonly nonce: () => string
   /** The limit that keeps this process from taking more; null: none. */
@@ -74,6 +77,7 @@ export async function enforce(exchange: EdgeExchange, enforcement: Enforcement):
     servername: connection.servername,
   }
   const progress: Progress = { ...NO_PROGRESS }
+  if (enforcement.cors !== null) progress.cors = enforcement.cors.readOf(request)
   const lines = readLines(head.rawHeaders)
   const account = (verdict: Grant | Refused, outcome: Outcome | null) => {
     const { inbound, match } = progress
@@ -135,10 +139,17 @@ export function refuseBroken({ reason, peer }: BrokenRequest, enforcement: Enfor
 }
 
 /** What was understood so far; filled in as `judge` goes on. */
-type Progress = { inbound: InboundRequest | null; match: RouteMatch | null; scheme: Scheme | null; origin: string | null }
+type Progress = {
+  inbound: InboundRequest | null
+  match: RouteMatch | null
+  scheme: Scheme | null
+  origin: string | null
+  /** By these a page of another origin may read the answer; flat. */
+  cors: readonly string[]
+}
 type Arrival = { readonly head: Head; readonly lines: HeadLines; readonly progress: Progress; readonly times: Times }
 
-const NO_PROGRESS: Progress = { inbound: null, match: null, scheme: null, origin: null }
+const NO_PROGRESS: Progress = { inbound: null, match: null, scheme: null, origin: null, cors: [] }
 const NOTHING_FOUND: Refused['found'] = { token: null, scheme: null, proof: null }
 const refused = (denial: Denial): Refused => ({ denial, found: NOTHING_FOUND })
 
@@ -163,6 +174,12 @@ function judge(exchange: EdgeExchange, arrival: Arrival, enforcement: Enforcemen
   if (inbound instanceof Denial) return refused(inbound)
   progress.inbound = inbound
 
+  const preflight = enforcement.cors?.readPreflight(exchange.request) ?? null
+  if (preflight !== null) {
+    const methods = methodsOf({ ...inbound, method: preflight.method }, enforcement)
+    if (methods instanceof Denial) return refused(methods)
+    return answerPreflight(exchange, [...ownHeaders(head, lines, progress, enforcement), ...preflight.allow(methods)])
+  }
   const document = enforcement.documents.get(origin)?.get(inbound.target.path)
   if (document !== undefined) return serveDocument(exchange, document, ownHeaders(head, lines, progress, enforcement))
   const match = findRoute(inbound, config)
@@ -192,15 +209,28 @@ function findRoute(inbound: InboundRequest, config: Config): RouteMatch | Denial
   return ambiguous ? deny('target_malformed', 'another route takes it in other case') : match
 }
 
+/** All methods of the resource that is meant, where it has this one; credentials are no part of it: a preflight has none. */
+function methodsOf(inbound: InboundRequest, { config, documents }: Enforcement): readonly string[] | Denial {
+  const { origin, path } = inbound.target
+  if (documents.get(origin)?.has(path))
+    return DOCUMENT_METHODS.includes(inbound.method) ? DOCUMENT_METHODS : deny('method_not_allowed', undefined, ONLY_DOCUMENTS)
+  const match = findRoute(inbound, config)
+  if (match instanceof Denial) return match
+  // No route has TRACE, so asked for it, the matcher tells what there is.
+  const methods = config.match(origin, path, 'TRACE')
+  return typeof methods === 'string' || 'route' in methods ? [] : methods
+}
+
+const DOCUMENT_METHODS: readonly string[] = ['GET', 'HEAD']
+const ONLY_DOCUMENTS = { allow: DOCUMENT_METHODS }
+
 /** RFC 9728 §3.1 and the keys of the assertion: GET and HEAD, for everyone. */
 function serveDocument(
   { request, response }: EdgeExchange,
   document: readonly [type: string, print: () => string],
   own: readonly string[],
 ): null | Refused {
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    return refused(deny('method_not_allowed', undefined, { allow: ['GET', 'HEAD'] }))
-  }
+  if (request.method !== 'GET' && request.method !== 'HEAD') return refused(deny('method_not_allowed', undefined, ONLY_DOCUMENTS))
   const [type, print] = document
   const text = print()
   const headers = [
@@ -224,13 +254,14 @@ const demandsNonce = (match: RouteMatch | null): boolean =>
  * What we add to every answer, granted or refused. A fresh nonce only on routes that demand one: a client that was given a
  * nonce must go on using one (RFC 9449 §11.3), and an answer that carries one is not for caches (§8.2).
  */
-function ownHeaders(head: Head, lines: HeadLines, { match }: Progress, { nonce }: Enforcement): readonly string[] {
+function ownHeaders(head: Head, lines: HeadLines, { match, cors }: Progress, { nonce }: Enforcement): readonly string[] {
   const own = ['X-Request-Id', head.requestId, 'x-fapi-interaction-id', lines.interactionId ?? head.requestId]
+  if (cors.length > 0) own.push(...cors)
   return demandsNonce(match) ? [...own, 'DPoP-Nonce', nonce(), 'Cache-Control', 'no-store'] : own
 }
 
 function contextOf(head: Head, lines: HeadLines, progress: Progress, enforcement: Enforcement): RefusalContext {
-  const { match, scheme } = progress
+  const { match, scheme, cors } = progress
   const origin = progress.origin ?? enforcement.origins[0] ?? ''
   return {
     requestId: head.requestId,
@@ -240,5 +271,6 @@ function contextOf(head: Head, lines: HeadLines, progress: Progress, enforcement
     policy: match?.route.policy ?? null,
     scheme,
     nonce: demandsNonce(match) ? enforcement.nonce() : null,
+    cors,
   }
 }

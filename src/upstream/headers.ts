@@ -191,7 +191,10 @@ export type AnswerContext = {
   readonly origin: string
   /** The assertion's header, as routes.yaml names it. */
   readonly assertionHeader: string
-  /** Ours, flat; they replace the upstream's of the same names (X-Request-Id, Date, Cache-Control, DPoP-Nonce, ...). */
+  /**
+   * Ours, flat; they replace the upstream's of the same names (X-Request-Id, Date, Cache-Control, DPoP-Nonce, ...), but for `Vary`, which
+   * stands beside them and says that CORS is ours: then no `Access-Control-*` of the upstream passes.
+   */
   readonly own: readonly string[]
 }
 
@@ -210,7 +213,13 @@ const text = (raw: Buffer | string): string => (typeof raw === 'string' ? raw : 
 export function responseHeaders(raw: readonly Buffer[] | readonly string[], context: AnswerContext): AnswerHeaders {
   const { own } = context
   const replaced = new Set<string>()
-  for (let i = 0; i < own.length; i += 2) replaced.add(normalName(own[i] ?? ''))
+  // A list that both sides add to; where we say it, CORS is ours, and the upstream's word on it would be a second one.
+  let isCorsOurs = false
+  for (let i = 0; i < own.length; i += 2) {
+    const name = normalName(own[i] ?? '')
+    if (name === 'vary') isCorsOurs = true
+    else replaced.add(name)
+  }
   const assertionName = normalName(context.assertionHeader)
   const headers: string[] = []
   const nominated = new Set<string>()
@@ -226,6 +235,7 @@ export function responseHeaders(raw: readonly Buffer[] | readonly string[], cont
     if (lower === 'connection') nominate(nominated, value)
     if (lower === 'holdfast-decision') decisions.push(value)
     if (replaced.has(normal) || normal === assertionName || isWithheld(normal, context.route.upstream)) continue
+    if (isCorsOurs && normal.startsWith('access-control-')) continue
     if (lower === 'content-length') {
       if (contentLength !== null || !/^\d{1,15}$/.test(value)) continue
       contentLength = Number(value)

@@ -20,6 +20,8 @@ export type RefusalContext = {
   readonly scheme: Scheme | null
   /** A fresh nonce, on routes that demand them (RFC 9449 §11.3). */
   readonly nonce: string | null
+  /** By these a page of another origin may read it; flat, empty where there is none. */
+  readonly cors: readonly string[]
 }
 
 export type Refusal = {
@@ -46,6 +48,7 @@ export function refusal(denial: Denial, context: RefusalContext): Refusal {
   if (denial.hints.allow !== undefined) headers.push('Allow', denial.hints.allow.join(', '))
   for (const challenge of challenges(denial.reason, context)) headers.push('WWW-Authenticate', challenge)
   if (context.nonce !== null) headers.push('DPoP-Nonce', context.nonce)
+  headers.push(...context.cors)
   return { status, headers, body }
 }
 

@@ -130,7 +130,7 @@ const GATEWAY: readonly Row[] = [
   },
   {
     id: 'HTTP-43',
-    requirement: 'HEAD is judged as GET is, and a preflight is refused with 405.',
+    requirement: 'HEAD is judged as GET is, and a preflight is refused with 405 without `cors`.',
     spec: 'decision: contract §2, §11',
     tests: http(
       'HEAD is judged as GET is, and its answers have no body',

@@ -7,6 +7,7 @@ const grants = of('test/journeys/grants.test.ts')
 const resource = of('test/conformance/resource.test.ts')
 const challenge = of('test/verify/challenge.test.ts')
 const parsing = of('test/verify/parsing.test.ts')
+const cors = of('test/journeys/cors.test.ts')
 
 const USE: readonly Row[] = [
   {
@@ -143,7 +144,11 @@ const USE: readonly Row[] = [
       'Where browsers call from other origins, `WWW-Authenticate` and `DPoP-Nonce` are exposed and preflights pass without credentials.',
     spec: 'RFC 9449 §7.1, §8',
     read: 'RFC 9449 §7.1, §8',
-    not: 'Cross-origin requests are not served by this version: no header of CORS is sent, and a preflight is 405 (contract §11).',
+    tests: cors(
+      'a preflight is answered from the routes, without credentials',
+      'a refusal can be read: status, reason, challenge, nonce',
+      'to a page of another origin nothing is said',
+    ),
   },
   {
     id: 'USE-15',

@@ -16,6 +16,7 @@ t.test('denies gateway_fault: what throws is reported, and the client gets a bar
     },
     origins: ['https://localhost'],
     documents: new Map(),
+    cors: null,
     clock: () => Date.now() / 1000,
     nonce: () => 'nonce',
     overload: () => null,

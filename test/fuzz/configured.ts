@@ -57,7 +57,16 @@ function judgeConfig(config: Config): Verdict {
     for (const reason of possible) {
       const [origin = ''] = config.publicOrigins
       const hints = reason === 'method_not_allowed' ? { allow: methods } : {}
-      const about = { requestId: 'r', interactionId: 'r', host: origin.slice(8), origin, policy, scheme: null, nonce: null }
+      const about = {
+        requestId: 'r',
+        interactionId: 'r',
+        host: origin.slice(8),
+        origin,
+        policy,
+        scheme: null,
+        nonce: null,
+        cors: [],
+      }
       const told = refusal(deny(reason, undefined, hints), about)
       const problem = refusalProblem(told.status, told.headers, told.body)
       if (problem !== null) return bad(problem)

@@ -23,6 +23,7 @@ const context = (changes: Partial<RefusalContext> = {}): RefusalContext => ({
   policy: policy(),
   scheme: 'DPoP',
   nonce: null,
+  cors: [],
   ...changes,
 })
 

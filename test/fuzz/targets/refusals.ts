@@ -33,6 +33,7 @@ function check(input: Buffer): Verdict {
     policy,
     scheme,
     nonce: policy?.nonce === 'required' ? 'abc' : null,
+    cors: [],
   }
   const hints = {
     retryAfter: Math.abs(input.length % 7) / 3,
