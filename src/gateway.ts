@@ -212,9 +212,12 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   }
 }
 
-/** What a client certificate is worth here may have changed. */
+/** What a certificate, a client's or the hop's, is worth here may have changed. */
 const judgesOtherwise = (a: Listener, b: Listener): boolean =>
-  a.client_certificates !== b.client_certificates || a.client_ca !== b.client_ca || a.crl.join() !== b.crl.join()
+  a.client_certificates !== b.client_certificates ||
+  a.client_ca !== b.client_ca ||
+  a.crl.join() !== b.crl.join() ||
+  !isDeepStrictEqual(a.behind?.hop, b.behind?.hop)
 
 type Servers = { readonly edges: readonly Edge[]; readonly admin: Admin }
 

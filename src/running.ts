@@ -12,6 +12,7 @@ import { type DecidePorts, decide } from './decide.js'
 import { type BodyBudget, createBodyHolder } from './edge/body.js'
 import { createCors } from './edge/cors.js'
 import type { Enforcement } from './edge/enforce.js'
+import { createHop } from './edge/hop/hop.js'
 import { publicDocuments } from './edge/metadata.js'
 import type { EventLoopWatch } from './edge/overload.js'
 import { createIssuerKeys, type FetchSet, type IssuerKeys } from './keys/issuers.js'
@@ -182,6 +183,7 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
     (listener, index): Enforcement => ({
       config,
       origins: listener.origins,
+      hop: createHop(listener),
       documents,
       cors,
       clock,
@@ -194,7 +196,8 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
       forward: (granted, exchange, added) => {
         const { request, response, upgrade, connection } = exchange
         if (upgrade !== null && granted.route.websocket && asksForWebSocket(request)) {
-          const end = { listener: index, isCertified: connection.peer.certificate !== null }
+          const { certificate } = granted.evidence.inbound.peer
+          const end = { listener: index, isCertified: certificate !== null || connection.peer.certificate !== null }
           return openTunnel(adapters.tunnels, end, (opened) => tunnels.open(granted, { request, ...added, ...upgrade, opened }))
         }
         return forwarder.forward(granted, { request, response, ...added, sendContinue: () => exchange.sendContinue() })

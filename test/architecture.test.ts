@@ -27,7 +27,17 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   edge: {
     src: ['verify', 'config/config', 'audit/types', 'times'],
-    npm: ['fastify', 'node:crypto', 'node:http', 'node:https', 'node:tls', 'node:net', 'node:stream', 'node:timers/promises'],
+    npm: [
+      'fastify',
+      'node:crypto',
+      'node:fs/promises',
+      'node:http',
+      'node:https',
+      'node:tls',
+      'node:net',
+      'node:stream',
+      'node:timers/promises',
+    ],
   },
   admin: { src: [], npm: ['fastify', 'node:tls'] },
   metrics: { src: ['verify', 'times'], npm: ['prom-client', 'lru-cache'] },

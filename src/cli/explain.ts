@@ -125,7 +125,7 @@ function findRoute(head: Head, config: Config): Found | Denial {
   if (unfit !== null) return unfit
   const origin = readOrigin(head, lines, config.publicOrigins)
   if (origin instanceof Denial) return origin
-  const inbound = readInbound(head, lines, origin)
+  const inbound = readInbound(head, lines, { origin, removedPrefix: '' })
   if (inbound instanceof Denial) return inbound
   const match = config.match(origin, inbound.target.path, inbound.method)
   if (match === 'unknown') return new Denial('route_unknown', undefined, {})

@@ -4,11 +4,10 @@
 // node:cluster gives connections away in the same manner, but forgets the one that was on its way to a worker that ends, whose client
 // then waits without end; and it goes on accepting until the last worker has stopped, with nobody to give to (docs/decisions.md).
 
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
-import type { Listener } from '../config/config.js'
+import { createServer, type Server, type Socket } from 'node:net'
 import { MOST_WAITING } from '../edge/door.js'
 import { createFairQueue } from '../edge/fair-queue.js'
-import { closeWhenQuiet, listen, printAddress } from '../edge/listen.js'
+import { closeWhenQuiet, type ListenPlace, listen } from '../edge/listen.js'
 import type { Peer } from './peer.js'
 
 export type Acceptor = {
@@ -28,7 +27,7 @@ const PATIENCE_MS = 2000
 type Accepted = { readonly socket: Socket; readonly listener: number }
 
 /** Listens on all of them; rejects where one can't be had. */
-export async function acceptOn(listeners: readonly Pick<Listener, 'host' | 'port'>[]): Promise<Acceptor> {
+export async function acceptOn(listeners: readonly ListenPlace[]): Promise<Acceptor> {
   const waiting = createFairQueue<Accepted>(MOST_WAITING)
   /** Workers in the order of their turns, and what is on its way to one. */
   const free = new Set<Peer>()
@@ -62,7 +61,7 @@ export async function acceptOn(listeners: readonly Pick<Listener, 'host' | 'port
   }
 
   const servers: Server[] = []
-  const open = (place: Pick<Listener, 'host' | 'port'>, listener: number): Promise<AddressInfo> => {
+  const open = (place: ListenPlace, listener: number): Promise<string> => {
     const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
       // Node would keep count, with every worker, of the sockets of a server that it passes on.
       Object.assign(socket, { server: null })
@@ -82,7 +81,7 @@ export async function acceptOn(listeners: readonly Pick<Listener, 'host' | 'port
   })
 
   return {
-    addresses: addresses.map(printAddress),
+    addresses,
     add(peer) {
       free.add(peer)
       distribute()

@@ -5,11 +5,25 @@ import type { Issuer, Route, RouteMatch, Upstream } from '../verify/types.js'
 
 export type TlsFiles = { readonly key: string; readonly cert: string }
 
+/** The proxy that ends TLS before us, and what it is believed (contract §10). */
+export type Behind = {
+  /** A certificate of one of these CAs (PEM) that has one of these alternative names: DNS names, and URIs where they have a scheme. */
+  readonly hop: 'loopback' | 'socket' | { readonly ca: string; readonly names: readonly string[] }
+  readonly address: 'none' | 'forwarded_for' | 'forwarded'
+  readonly host: 'same' | 'forwarded'
+  /** Canonical, without final slash; empty: none. */
+  readonly removed_prefix: string
+}
+
 export type Listener = {
   readonly host: string
   readonly port: number
-  /** PEM text, not paths: a file that cannot be read is a problem of the configuration, with its line. */
-  readonly tls: TlsFiles
+  /** A unix socket in place of host and port: its absolute path. */
+  readonly socket: string | null
+  /** PEM text, not paths: a file that cannot be read is a problem of the configuration, with its line. null: without TLS. */
+  readonly tls: TlsFiles | null
+  /** null: we are the edge. */
+  readonly behind: Behind | null
   readonly client_certificates: 'off' | 'pop_only' | 'pki'
   /** PEM of the CAs that client certificates must chain to (`pki`). */
   readonly client_ca: string | null

@@ -3,7 +3,7 @@
 
 import type { X509Certificate } from 'node:crypto'
 import type { Seconds } from '../verify/scalars.js'
-import type { Config } from './config.js'
+import type { Config, Listener } from './config.js'
 import { readCrl } from './crl.js'
 import { readCertificates } from './files.js'
 
@@ -15,8 +15,13 @@ export function expiriesOf({ listeners, admin, upstreams, issuers, replay, traci
   const redis = replay.store === 'redis' ? replay.redis.tls : null
   const named: readonly (readonly [kind: string, name: string, pem: string | null | undefined])[] = [
     ...listeners.flatMap((listener) => {
-      const name = `${listener.host}:${listener.port}`
-      return [['listener', name, listener.tls.cert] as const, ['client_ca', name, listener.client_ca] as const]
+      const name = nameOf(listener)
+      const hop = listener.behind?.hop
+      return [
+        ['listener', name, listener.tls?.cert] as const,
+        ['client_ca', name, listener.client_ca] as const,
+        ['hop_ca', name, typeof hop === 'object' ? hop.ca : null] as const,
+      ]
     }),
     ['admin', `${admin.host}:${admin.port}`, admin.tls?.cert],
     ...upstreams.flatMap(({ name, tls }) => [['upstream', name, tls.cert] as const, ['upstream_ca', name, tls.ca] as const]),
@@ -31,14 +36,16 @@ export function expiriesOf({ listeners, admin, upstreams, issuers, replay, traci
       const at = pem == null ? null : firstEnd(pem)
       return at === null ? [] : [{ kind, name, at }]
     }),
-    ...listeners.flatMap(({ host, port, crl }) =>
-      crl.flatMap((pem) => {
+    ...listeners.flatMap((listener) =>
+      listener.crl.flatMap((pem) => {
         const at = readCrl(pem)?.nextUpdate ?? null
-        return at === null ? [] : [{ kind: 'crl', name: `${host}:${port}`, at }]
+        return at === null ? [] : [{ kind: 'crl', name: nameOf(listener), at }]
       }),
     ),
   ]
 }
+
+const nameOf = ({ host, port, socket }: Listener): string => socket ?? `${host}:${port}`
 
 const endOf = ({ validTo }: X509Certificate): Seconds => Date.parse(validTo) / 1000
 

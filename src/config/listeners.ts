@@ -1,10 +1,11 @@
 // Our own side of the network, resolved: public origins in normal form, listeners with their keys, the admin listener.
 
 import { normalOrigin } from '../verify/target.js'
+import { resolveBehind } from './behind.js'
 import type { Config, Listener } from './config.js'
 import { readCrl, subjectOf } from './crl.js'
 import { isLoopback } from './fields.js'
-import { readCaFile, readCertificates, readCrlFile, readPair } from './files.js'
+import { absolute, readCaFile, readCertificates, readCrlFile, readPair } from './files.js'
 import type { Loading, Rule } from './loading.js'
 import type { Listen, Single } from './schema.js'
 import type { Sections } from './sections.js'
@@ -39,28 +40,41 @@ export function resolveListeners(
   listeners: readonly Located<Listen>[],
   publicOrigins: readonly string[],
   loading: Loading,
-): readonly Listener[] {
+): readonly Located<Listener>[] {
   const taken = new Set<string>()
   return listeners.flatMap(({ value, place }) => {
     const { host, port, tls } = value
-    if (port !== 0 && taken.has(`${host} ${port}`))
-      loading.findings.problem(under(place, 'port'), 'another listener has this port')
-    taken.add(`${host} ${port}`)
-    const at = under(place, 'tls')
-    for (const [isBroken, setting, sentence] of tlsRules(tls))
-      if (isBroken) loading.findings.problem(under(at, setting), sentence)
-    const pair = readPair(tls, at, loading)
-    const ca = tls.client_ca === undefined ? null : readCaFile({ value: tls.client_ca, place: under(at, 'client_ca') }, loading)
-    const crl = tls.crl.flatMap((file, i) => readCrlFile({ value: file, place: under(at, 'crl', i) }, loading))
-    if (ca !== null && tls.crl.length > 0) demandEveryCrl(ca, crl, { place: under(at, 'crl'), ...loading })
+    const address = value.socket ?? `${host} ${port}`
+    const isFree = value.socket === undefined && port === 0
+    const setting = value.socket === undefined ? 'port' : 'socket'
+    if (!isFree && taken.has(address)) loading.findings.problem(under(place, setting), `another listener has this ${setting}`)
+    taken.add(address)
+    const behind = resolveBehind(value, place, loading)
+    const pair = tls === null ? null : readPair(tls, under(place, 'tls'), loading)
+    const certificates = resolveClientCertificates(tls ?? NO_CERTIFICATES, under(place, 'tls'), loading)
     const origins = chooseOrigins(value.origins, publicOrigins, { place: under(place, 'origins'), ...loading })
-    return pair === null
-      ? []
-      : [{ host, port, tls: pair, client_certificates: tls.client_certificates, client_ca: ca, crl, origins }]
+    if (tls !== null && pair === null) return []
+    const socket = value.socket === undefined ? null : absolute({ value: value.socket, place })
+    return [{ value: { host, port, socket, tls: pair, behind, ...certificates, origins }, place }]
   })
 }
 
-const tlsRules = ({ client_certificates, client_ca, crl }: Listen['tls']): readonly Rule[] => {
+type ClientCertificates = Pick<NonNullable<Listen['tls']>, 'client_certificates' | 'client_ca' | 'crl'>
+
+const NO_CERTIFICATES: ClientCertificates = { client_certificates: 'off', crl: [] }
+
+/** What a client's certificate is judged by, as it stands in the map at `at`. */
+function resolveClientCertificates(certificates: ClientCertificates, at: Place, loading: Loading) {
+  for (const [isBroken, setting, sentence] of certificateRules(certificates))
+    if (isBroken) loading.findings.problem(under(at, setting), sentence)
+  const { client_certificates, client_ca, crl: files } = certificates
+  const ca = client_ca === undefined ? null : readCaFile({ value: client_ca, place: under(at, 'client_ca') }, loading)
+  const crl = files.flatMap((file, i) => readCrlFile({ value: file, place: under(at, 'crl', i) }, loading))
+  if (ca !== null && files.length > 0) demandEveryCrl(ca, crl, { place: under(at, 'crl'), ...loading })
+  return { client_certificates, client_ca: ca, crl }
+}
+
+const certificateRules = ({ client_certificates, client_ca, crl }: ClientCertificates): readonly Rule[] => {
   const isPki = client_certificates === 'pki'
   return [
     [

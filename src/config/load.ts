@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
+import { demandAddresses } from './behind.js'
 import type { Config } from './config.js'
 import { disk as systemDisk } from './disk.js'
 import { deepFreeze } from './freeze.js'
@@ -93,6 +94,12 @@ function assemble(sections: Sections, sources: readonly Source[], loading: Loadi
   const known = { tiers, upstreams, issuers, areIssuersKnown, publicOrigins }
   const routes = resolveRoutes(sections.routes, { ...loading, known })
 
+  demandAddresses(
+    listeners,
+    routes.map(({ value }) => value),
+    loading,
+  )
+
   const { drain, drain_delay, watch, limits, dpop, audit } = single
   if (!admin || !replay || !assertion || !workers || !limits || !dpop || !audit || drain === null || drain_delay === null)
     return null
@@ -101,7 +108,7 @@ function assemble(sections: Sections, sources: readonly Source[], loading: Loadi
   const config: Config = {
     file: resolve(main.source.file),
     policyVersion: versionOf(sources),
-    listeners,
+    listeners: listeners.map(({ value }) => value),
     publicOrigins,
     cors,
     admin,

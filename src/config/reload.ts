@@ -3,18 +3,23 @@
 // no such change there either: machines renew them, and a renewal must not keep a new revocation list out.
 
 import { isDeepStrictEqual } from 'node:util'
-import type { Config, RedisSettings } from './config.js'
+import type { Behind, Config, RedisSettings } from './config.js'
 import type { Findings } from './problems.js'
 import type { Place } from './source.js'
 
 const FIXED: Readonly<Record<string, (config: Config) => unknown>> = {
-  listen: ({ listeners }) => listeners.map(({ host, port }) => ({ host, port })),
+  listen: ({ listeners }) =>
+    listeners.map(({ host, port, socket, tls, behind }) => ({ host, port, socket, tls: tls !== null, hop: kindOf(behind) })),
   admin: ({ admin: { host, port, tls } }) => ({ host, port, tls: tls !== null }),
   workers: ({ workers }) => workers,
   replay: ({ replay }) => (replay.store === 'redis' ? { ...replay, redis: withoutCredentials(replay.redis) } : replay),
   audit: ({ audit }) => audit,
   tracing: ({ tracing }) => tracing && { otlp: tracing.otlp },
 }
+
+/** How a connection comes to be the hop's is settled when it is opened. */
+const kindOf = (behind: Behind | null): string =>
+  behind === null ? 'none' : typeof behind.hop === 'string' ? behind.hop : 'certificate'
 
 /** The client of a cluster takes no others while it runs: there they are as fixed as the rest. */
 const withoutCredentials = (redis: RedisSettings): object =>

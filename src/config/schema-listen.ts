@@ -1,6 +1,7 @@
 // The forms of the settings about our own side of the network: listeners, admin, limits (contract §2).
 
 import { z } from 'zod'
+import { orOff } from '../verify/scalars.js'
 import { bytes, count, headerName, path, port, text, time, timeout } from './fields.js'
 
 const tlsPair = {
@@ -23,10 +24,40 @@ const listenerTls = z.strictObject({
     .describe('With `pki`: certificate revocation lists, one for each CA of a chain, or none at all.'),
 })
 
+const hop = z.union([
+  z.enum(['loopback', 'socket']),
+  z.strictObject({
+    ca: path.describe('The CAs of its certificate, PEM.'),
+    names: z
+      .array(text)
+      .min(1, 'expected at least one')
+      .describe('Alternative names of its certificate, one of which it must have.'),
+  }),
+])
+
+const behind = z.strictObject({
+  hop: hop.describe('Who it is: whoever connects from this machine, whoever may open the socket, or who has a certificate.'),
+  address: z
+    .enum(['none', 'forwarded_for', 'forwarded'])
+    .prefault('none')
+    .describe('Where it says who the client is: the last entry of `X-Forwarded-For` or of `Forwarded`.'),
+  host: z
+    .enum(['same', 'forwarded'])
+    .prefault('same')
+    .describe('Where it says which origin was asked for: in Host, or in `X-Forwarded-Host`.'),
+  removed_prefix: text
+    .describe('Leading segments that it takes off the path: in `htu` they are there, in the target they are not.')
+    .optional(),
+})
+
 export const listener = z.strictObject({
   host: text.prefault('0.0.0.0').describe('Address to listen on.'),
   port: port.prefault(8443).describe('Port to listen on; 0 takes any free one.'),
-  tls: listenerTls.describe('TLS 1.3, and 1.2 with ECDHE and AES-GCM alone.'),
+  socket: path.describe('A unix socket to listen on, in place of `host` and `port`.').optional(),
+  tls: orOff(listenerTls).describe(
+    'TLS 1.3, and 1.2 with ECDHE and AES-GCM alone; `off` only with `behind`, on loopback or a socket.',
+  ),
+  behind: behind.describe('A proxy that ends TLS before us; left out: we are the edge, and no header is believed.').optional(),
   origins: z
     .array(text)
     .min(1, 'expected at least one')

@@ -19,6 +19,9 @@ export type Located<T> = { readonly value: T; readonly place: Place }
 /** The place of a setting inside another one. */
 export const under = ({ source, path }: Place, ...inner: readonly PropertyKey[]): Place => ({ source, path: [...path, ...inner] })
 
+/** Does it stand in the file? What it has as a default does not. */
+export const isWritten = ({ source, path }: Place): boolean => source.document.hasIn(path)
+
 /** The name of a setting, where the name is what is wrong. */
 export const keyOf = (place: Place, key: string): Place => ({ ...under(place, key), isKey: true })
 

@@ -49,9 +49,11 @@ function warnOfListeners({ config, places, warn }: Subject): void {
     )
 }
 
-function certificateWarnings({ tls, origins }: Listener): readonly string[] {
+function certificateWarnings({ tls, behind, origins }: Listener): readonly string[] {
+  if (tls === null) return []
   const certificate = new X509Certificate(tls.cert)
-  const foreign = origins.filter((origin) => !isFor(certificate, new URL(origin).hostname))
+  // A hop connects by another name than clients.
+  const foreign = behind !== null ? [] : origins.filter((origin) => !isFor(certificate, new URL(origin).hostname))
   const ended = Date.parse(certificate.validTo) < Date.now()
   return [
     ...(ended ? ['the certificate has ended: get a new one'] : []),

@@ -3,26 +3,30 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { TLSSocket } from 'node:tls'
-import type { Limits } from '../config/config.js'
+import { TLSSocket } from 'node:tls'
+import type { Limits, Listener } from '../config/config.js'
 import type { Seconds } from '../verify/scalars.js'
 import type { Peer } from '../verify/types.js'
-import { type CertificateMode, plainAddress, readPeer } from './peer.js'
+import { whyNotHop } from './hop/named.js'
+import { plainAddress, readPeer } from './peer.js'
+import { handshakeOf } from './tls.js'
 
 /** What is known of a connection for all its requests. */
 export type Connection = {
   readonly peer: Peer
   /** SNI in lower case; null where none was sent. */
   readonly servername: string | null
+  /** Why this is not the hop that we are behind; null: it is, or we are the edge. */
+  readonly stranger: string | null
 }
 
 /** One request and its answer, which `serve` begins. */
 export type Turn = { readonly request: IncomingMessage; readonly response: ServerResponse; readonly serve: () => void }
 
-/** A connection whose handshake is complete. */
+/** A connection whose handshake is complete, where there is one. */
 export type Line = {
   readonly connection: Connection
-  readonly socket: TLSSocket
+  readonly socket: Socket
   /** The first is being served, the others wait. */
   readonly turns: Turn[]
   /** The request that was answered last; its body may still be coming. */
@@ -50,7 +54,7 @@ export type Connections = {
   /** There will be no handshake: it failed, or its connection ended. */
   failed(): void
   /** The handshake is complete. */
-  open(socket: TLSSocket, mode: CertificateMode): void
+  open(socket: Socket, listener: Listener): void
   of(socket: Socket): Line | undefined
   /** Serves now, or when the requests before it are answered, or, on a connection that closes, never. */
   enqueue(line: Line, turn: Turn): void
@@ -78,8 +82,14 @@ const PIPELINED = 16
 /** How long (milliseconds) a client that is still sending is heard out after its last answer (RFC 9112 §9.6). */
 const LINGER_MS = 2000
 
-/** `limits` is asked at each accept, because a reload may change it. */
-export function createConnections(limits: () => Pick<Limits, 'connections' | 'connections_per_address'>): Connections {
+export type Accepting = {
+  /** Asked at each accept, because a reload may change it. */
+  readonly limits: () => Pick<Limits, 'connections' | 'connections_per_address'>
+  /** Does one address speak for many clients? */
+  readonly isShared: (address: string) => boolean
+}
+
+export function createConnections({ limits, isShared }: Accepting): Connections {
   const perAddress = new Map<string, number>()
   /** Every socket as accepted, by its far end, until it closes; of those in `handshaking`, the handshake is not complete. */
   const accepted = new Set<Socket>()
@@ -137,32 +147,39 @@ export function createConnections(limits: () => Pick<Limits, 'connections' | 'co
   return {
     accept(socket) {
       const address = plainAddress(socket.remoteAddress)
+      const isCounted = !isShared(address)
       const farEnd = farEndOf(socket)
       accepted.add(socket)
       handshaking.set(farEnd, socket)
       socket.once('close', () => {
         accepted.delete(socket)
         if (handshaking.get(farEnd) === socket) handshaking.delete(farEnd)
-        count(address, -1)
+        if (isCounted) count(address, -1)
         if (accepted.size === 0) ended?.()
       })
       const { connections, connections_per_address } = limits()
       // Not Node's `maxConnections`: in a cluster, workers that are all full hand a connection round between them without end.
-      if (count(address, 1) <= connections_per_address && accepted.size <= connections) return
+      const ofAddress = isCounted ? count(address, 1) : 0
+      if (ofAddress <= connections_per_address && accepted.size <= connections) return
       refused += 1
       socket.destroy()
     },
     failed() {
       failed += 1
     },
-    open(socket, mode) {
+    open(socket, listener) {
       const farEnd = farEndOf(socket)
       const below = handshaking.get(farEnd)
       handshaking.delete(farEnd)
-      if (socket.isSessionReused()) resumed += 1
-      else full += 1
-      const servername = typeof socket.servername === 'string' ? socket.servername.toLowerCase() : null
-      const connection = { peer: readPeer(socket, mode), servername }
+      const tls = socket instanceof TLSSocket ? socket : null
+      if (tls?.isSessionReused()) resumed += 1
+      else if (tls !== null) full += 1
+      const { behind } = listener
+      const connection = {
+        peer: readPeer(socket, handshakeOf(listener).mode),
+        servername: typeof tls?.servername === 'string' ? tls.servername.toLowerCase() : null,
+        stranger: behind === null ? null : whyNotHop(socket, behind),
+      }
       const line: Line = { connection, socket, turns: [], last: null, isClosing: false, farewell: null, isBroken: false }
       lines.set(socket, line)
       socket.once('close', () => lines.delete(socket))
@@ -216,7 +233,7 @@ export function createConnections(limits: () => Pick<Limits, 'connections' | 'co
 const farEndOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
 
 /** Ends our side, and, once all of it is sent, the whole: when the client has ended its own side or its time is up. */
-function lingerAndClose(socket: TLSSocket): void {
+function lingerAndClose(socket: Socket): void {
   if (socket.destroyed || socket.writableEnded) return
   socket.end(() => {
     const timer = setTimeout(() => socket.destroy(), LINGER_MS)

@@ -13,6 +13,7 @@ import type { InboundRequest, Refused, RouteMatch, Scheme, Upstream } from '../v
 import { Denial, deny, type Grant } from '../verify/verdict.js'
 import { answerPreflight, type Cors } from './cors.js'
 import { framingProblem } from './framing.js'
+import type { Hop } from './hop/hop.js'
 import { type Head, type HeadLines, hostOf, judgeHead, readInbound, readLines, readOrigin } from './inbound.js'
 import type { Documents } from './metadata.js'
 import { drain, refusalText, refuse } from './refuse.js'
@@ -39,6 +40,8 @@ export type Enforcement = {
   readonly config: Config
   /** Public origins of this listener, in normal form. */
   readonly origins: readonly string[]
+  /** null: we are the edge. */
+  readonly hop: Hop | null
   readonly documents: ReadonlyMap<string, Documents>
   /** null: nothing is said to pages of other origins. */
   readonly cors: Cors | null
@@ -66,7 +69,7 @@ export async function enforce(exchange: EdgeExchange, enforcement: Enforcement):
   // HTTP/1.0 is served and closed, whatever it asks for (contract §4).
   if (request.httpVersion === '1.0') response.shouldKeepAlive = false
   const times = newTimes(performance.now())
-  const head: Head = {
+  let head: Head = {
     requestId: randomUUID(),
     receivedAt: enforcement.clock(),
     method: request.method ?? '',
@@ -78,13 +81,19 @@ export async function enforce(exchange: EdgeExchange, enforcement: Enforcement):
   }
   const progress: Progress = { ...NO_PROGRESS }
   if (enforcement.cors !== null) progress.cors = enforcement.cors.readOf(request)
-  const lines = readLines(head.rawHeaders)
+  let lines = readLines(head.rawHeaders)
   const account = (verdict: Grant | Refused, outcome: Outcome | null) => {
     const { inbound, match } = progress
     enforcement.audit({ head, inbound, match, verdict, outcome, times, durationMs: performance.now() - times.began })
   }
   try {
-    const judged = judge(exchange, { head, lines, progress, times }, enforcement)
+    const client = enforcement.hop === null ? null : enforcement.hop.clientOf(connection, head)
+    if (client !== null && !(client instanceof Denial)) {
+      // What SNI the hop sends is between it and us.
+      head = { ...head, peer: client.peer, servername: null }
+      lines = { ...lines, host: client.host ?? lines.host }
+    }
+    const judged = client instanceof Denial ? refused(client) : judge(exchange, { head, lines, progress, times }, enforcement)
     const answer = judged instanceof Promise ? await judged : judged
     if (answer === null) return
     if ('denial' in answer) {
@@ -170,7 +179,7 @@ function judge(exchange: EdgeExchange, arrival: Arrival, enforcement: Enforcemen
   if (origin instanceof Denial) return refused(origin)
   progress.origin = origin
   if (head.method === 'CONNECT') return refused(deny('method_not_allowed', undefined, { allow: [] }))
-  const inbound = readInbound(head, lines, origin)
+  const inbound = readInbound(head, lines, { origin, removedPrefix: enforcement.hop?.removedPrefix ?? '' })
   if (inbound instanceof Denial) return refused(inbound)
   progress.inbound = inbound
 

@@ -2,18 +2,19 @@
 // Read once for each connection; the verdict of the handshake stays with it. Dates are judged on each request, elsewhere.
 
 import { createHash, type X509Certificate } from 'node:crypto'
-import type { TLSSocket } from 'node:tls'
+import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import type { Listener } from '../config/config.js'
 import type { Seconds } from '../verify/scalars.js'
 import type { Peer, PeerCertificate } from '../verify/types.js'
 
 export type CertificateMode = Listener['client_certificates']
 
-/** The peer of a connection whose handshake is complete. */
-export const readPeer = (socket: TLSSocket, mode: CertificateMode): Peer => ({
+/** The peer of a connection; of one with TLS, when its handshake is complete. */
+export const readPeer = (socket: Socket, mode: CertificateMode): Peer => ({
   address: plainAddress(socket.remoteAddress),
   port: socket.remotePort ?? 0,
-  certificate: readCertificate(socket, mode),
+  certificate: socket instanceof TLSSocket && mode !== 'off' ? readCertificate(socket, mode) : null,
 })
 
 const MAPPED = '::ffff:'
@@ -23,7 +24,7 @@ export const plainAddress = (address = ''): string =>
   address.startsWith(MAPPED) && address.includes('.') ? address.slice(MAPPED.length) : address
 
 function readCertificate(socket: TLSSocket, mode: CertificateMode): PeerCertificate | null {
-  const certificate = mode === 'off' ? undefined : socket.getPeerX509Certificate()
+  const certificate = socket.getPeerX509Certificate()
   if (certificate === undefined) return null
   const judged = mode === 'pki'
   return {

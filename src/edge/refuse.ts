@@ -8,6 +8,7 @@ import type { Denial } from '../verify/verdict.js'
 
 /** After these nobody knows where the next request begins, or the sender is no one to go on talking to. */
 const CLOSING: ReadonlySet<Reason> = new Set<Reason>([
+  'hop_untrusted',
   'request_malformed',
   'request_timeout',
   'headers_too_large',

@@ -1,8 +1,8 @@
-// How do requests come in? One TLS listener: Fastify on a server of ours, each request handed on as it came, unparsed and unread.
+// How do requests come in? One listener, with TLS or behind who ends it: Fastify on a server of ours, each request handed on as it came, unparsed and unread.
 // Decides nothing about a request; what Node can't make one of is refused here (contract §4, §9; RFC 9112).
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createServer, type Server } from 'node:https'
+import { createServer as createPlainServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, Server as SecureServer } from 'node:https'
 import type { Socket } from 'node:net'
 import Fastify from 'fastify'
 import type { Limits, Listener } from '../config/config.js'
@@ -10,9 +10,9 @@ import type { Seconds } from '../verify/scalars.js'
 import { answerBroken, type BrokenRequest } from './broken.js'
 import { type Connection, type Connections, createConnections, type EdgeCounts, type Line } from './connections.js'
 import { openDoor } from './door.js'
-import { closeWhenQuiet, listen, printAddress } from './listen.js'
+import { closeWhenQuiet, listen } from './listen.js'
 import { ticketKeysOf } from './tickets.js'
-import { asksForCertificate, secureContextOf, tlsOptionsOf } from './tls.js'
+import { asksForCertificate, handshakeOf, secureContextOf, tlsOptionsOf } from './tls.js'
 import { answerOn } from './upgrade.js'
 
 export type { BrokenRequest } from './broken.js'
@@ -84,13 +84,17 @@ const QUIET: Seconds = 5
 export async function openEdge(options: EdgeOptions): Promise<Edge> {
   const { handle, refuse, listens } = options
   let { listener, limits, ticketSecret } = options
-  const connections = createConnections(() => limits)
+  const connections = createConnections({ limits: () => limits, isShared: () => listener.behind !== null })
   const take = takerOf(connections, handle)
 
   const app = Fastify({
     serverFactory: (route) => {
+      const http = httpOptionsOf(limits)
       const ticketKeys = ticketKeysOf(ticketSecret, listener)
-      const server = createServer({ ...tlsOptionsOf(listener, limits), ticketKeys, ...httpOptionsOf(limits) }, route)
+      const isPlain = listener.tls === null
+      const server = isPlain
+        ? createPlainServer(http, route)
+        : createServer({ ...tlsOptionsOf(listener, limits), ticketKeys, ...http }, route)
       // Node keeps these two from `request`; we judge Expect ourselves.
       return server.on('checkContinue', route).on('checkExpectation', route)
     },
@@ -108,11 +112,14 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   app.all('/', () => undefined)
   await app.ready()
 
-  const server = app.server as Server
+  const server: Server = app.server
+  const secure = server instanceof SecureServer ? server : null
   applyLimits(server, limits)
-  server.on('tlsClientError', connections.failed)
+  secure?.on('tlsClientError', connections.failed)
   server.on('timeout', (socket: Socket) => connections.silent(socket))
-  server.prependListener('secureConnection', (socket) => connections.open(socket, listener.client_certificates))
+  server.prependListener(secure === null ? 'connection' : 'secureConnection', (socket: Socket) =>
+    connections.open(socket, listener),
+  )
   const leave = (request: IncomingMessage, socket: Socket, head: Buffer): void => {
     const response = answerOn(request, socket, connections)
     if (response === null) return
@@ -122,9 +129,13 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   }
   server.on('upgrade', (request, socket, head) => leave(request, socket as Socket, head))
   server.on('connect', (request, socket, head) => leave(request, socket as Socket, head))
-  const enter = (socket: Socket): void => void server.emit('connection', socket)
+  const enter = (socket: Socket): void => {
+    server.emit('connection', socket)
+    // It was accepted without being read; TLS reads it by itself.
+    if (secure === null) socket.resume()
+  }
   const door = openDoor(connections.accept, enter)
-  const address = listens ? printAddress(await listen(door, listener)) : null
+  const address = listens ? await listen(door, listener) : null
   // What Node does when it begins to listen: it looks for late heads from now on.
   server.emit('listening')
 
@@ -153,8 +164,8 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
       if (!socket.destroyed) enter(socket)
     },
     setTls(next) {
-      server.setSecureContext({ ...secureContextOf(next), ticketKeys: ticketKeysOf(ticketSecret, next) })
-      const isJudgedAnew = next.client_certificates !== listener.client_certificates
+      secure?.setSecureContext({ ...secureContextOf(next), ticketKeys: ticketKeysOf(ticketSecret, next) })
+      const isJudgedAnew = handshakeOf(next).mode !== handshakeOf(listener).mode
       listener = next
       // Node reads it for each new connection.
       Object.assign(server, { requestCert: asksForCertificate(next) })
@@ -162,7 +173,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
     },
     setTicketSecret(next) {
       ticketSecret = next
-      server.setTicketKeys(ticketKeysOf(next, listener))
+      secure?.setTicketKeys(ticketKeysOf(next, listener))
     },
     setLimits(next) {
       limits = next

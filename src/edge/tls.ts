@@ -1,5 +1,5 @@
 // How does a listener speak TLS? TLS 1.3, and 1.2 with ECDHE and AES-GCM alone (BCP 195, contract §2). Pure: options for node:tls.
-// Client certificates are asked for, never demanded, in the handshake: what one is worth is judged on each request.
+// Client certificates are asked for, never demanded, in the handshake, but for a hop's.
 
 import { constants, createHash } from 'node:crypto'
 import type { SecureContextOptions, TlsOptions } from 'node:tls'
@@ -19,19 +19,27 @@ const CIPHERS = [
   '@SECLEVEL=2',
 ].join(':')
 
-const judgesCertificates = ({ client_certificates }: Listener): boolean => client_certificates === 'pki'
+/** How whoever connects is judged in the handshake, and by which CAs (PEM) and revocation lists. */
+type Handshake = Pick<Listener, 'crl'> & { readonly mode: Listener['client_certificates']; readonly ca: string | null }
+
+/** Behind a hop the certificate that is shown is the hop's own. */
+export function handshakeOf({ behind, client_certificates, client_ca, crl }: Listener): Handshake {
+  if (behind === null) return { mode: client_certificates, ca: client_ca, crl }
+  return typeof behind.hop === 'string' ? { mode: 'off', ca: null, crl: [] } : { mode: 'pki', ca: behind.hop.ca, crl: [] }
+}
 
 /** Does this listener ask for a client certificate at all? */
-export const asksForCertificate = ({ client_certificates }: Listener): boolean => client_certificates !== 'off'
+export const asksForCertificate = (listener: Listener): boolean => handshakeOf(listener).mode !== 'off'
 
 /** What a reload may change: keys, certificates, CAs, CRLs. 0-RTT needs no setting: Node has none. */
 export function secureContextOf(listener: Listener): SecureContextOptions {
-  const judged = judgesCertificates(listener)
+  const { mode, ca, crl } = handshakeOf(listener)
+  const judged = mode === 'pki'
   return {
     ...listener.tls,
     // To Node no list means the public CAs; an empty one means none, which is what counts where only the binding does.
-    ca: judged && listener.client_ca !== null ? [listener.client_ca] : [],
-    crl: judged ? [...listener.crl] : [],
+    ca: judged && ca !== null ? [ca] : [],
+    crl: judged ? [...crl] : [],
     minVersion: 'TLSv1.2',
     maxVersion: 'TLSv1.3',
     ciphers: CIPHERS,
@@ -49,7 +57,8 @@ export function secureContextOf(listener: Listener): SecureContextOptions {
 export const tlsOptionsOf = (listener: Listener, limits: Pick<Limits, 'handshake'>): TlsOptions => ({
   ...secureContextOf(listener),
   requestCert: asksForCertificate(listener),
-  rejectUnauthorized: false,
+  // Of clients, what a certificate is worth is judged on each request; nobody but the hop gets as far as a request of his.
+  rejectUnauthorized: listener.behind !== null && asksForCertificate(listener),
   ALPNProtocols: ['http/1.1'],
   handshakeTimeout: limits.handshake * 1000,
 })

@@ -57,7 +57,7 @@ const LINGER_MS = 1_000
 /** The answer to one request; nothing is written before its head. */
 export function startAnswer({ route, evidence }: Grant, exchange: Exchange, settings: AnswerSettings): Answer {
   const { rest, patience, assertionHeader } = settings
-  const { origin } = evidence.inbound.target
+  const { target } = evidence.inbound
   const { request, response, own } = exchange
   let upstreamStatus: number | null = null
   let domainDecision: string | null = null
@@ -81,7 +81,7 @@ export function startAnswer({ route, evidence }: Grant, exchange: Exchange, sett
 
   return {
     head(status, raw, resume) {
-      const judged = responseHeaders(raw, { route, origin, assertionHeader, own })
+      const judged = responseHeaders(raw, { route, target, assertionHeader, own })
       // RFC 9110 §8.6: a 204 has no length, not even of nothing.
       const headers = status === 204 ? withoutHeader(judged.headers, 'content-length') : judged.headers
       if (rest() > SMALL_REST) headers.push('Connection', 'close')

@@ -4,7 +4,7 @@
 
 import { traceparentOf } from '../tracing/context.js'
 import { normalName, reservedBlock } from '../verify/reserved-headers.js'
-import type { Evidence, InboundRequest, PeerCertificate, Route, Upstream } from '../verify/types.js'
+import type { Evidence, InboundRequest, PeerCertificate, Route, Target, Upstream } from '../verify/types.js'
 import { Denial, deny, type Grant } from '../verify/verdict.js'
 import { publicLocation } from './path.js'
 
@@ -187,8 +187,8 @@ function claimValue(value: unknown): string | null {
 
 export type AnswerContext = {
   readonly route: Route
-  /** The public origin that the request came to. */
-  readonly origin: string
+  /** Where the request came to. */
+  readonly target: Pick<Target, 'origin' | 'base'>
   /** The assertion's header, as routes.yaml names it. */
   readonly assertionHeader: string
   /**
@@ -264,8 +264,8 @@ function isWithheld(normal: string, upstream: Upstream): boolean {
 
 const NAMES_CERTIFICATE = /(?:^|,)[\t ]*client-cert(?:-chain)?[\t ]*(?:,|$)/i
 
-function rewritten(lower: string, value: string, { route, origin }: AnswerContext): string {
-  if (lower === 'location') return publicLocation(value, route, origin)
+function rewritten(lower: string, value: string, { route, target }: AnswerContext): string {
+  if (lower === 'location') return publicLocation(value, route, target)
   // RFC 9440 §2.4: the client sends no such field, so a cache could not tell its answers apart.
   if (lower === 'vary' && NAMES_CERTIFICATE.test(value)) return '*'
   return value

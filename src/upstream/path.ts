@@ -39,17 +39,18 @@ function stripped({ path, rawPath }: Target, prefix: string): string {
 const ABSOLUTE = /^(https?:)?\/\/([^/?#\\\s]+)([/?#].*)?$/i
 
 /**
- * An upstream's `Location` as the client must see it: of the upstream's own origin, it becomes one of `origin`, and the upstream's
- * prefixes become the public ones; a path alone has its prefixes mapped. Relative and foreign ones are left as they are.
+ * An upstream's `Location` as the client must see it: of the upstream's own origin, it becomes one of ours, and the upstream's
+ * prefixes become the public ones, with what a hop takes away in front; a path alone has its prefixes mapped. Relative and foreign ones are left as they are.
  */
-export function publicLocation(location: string, route: Route, origin: string): string {
+export function publicLocation(location: string, route: Route, { origin, base }: Pick<Target, 'origin' | 'base'>): string {
+  const removed = base.slice(origin.length)
   const [, scheme, authority, rest = ''] = ABSOLUTE.exec(location) ?? []
   if (authority !== undefined) {
     const own = isOwnOrigin(`${scheme ?? route.upstream.url.protocol}//${authority}`, route, origin)
     // A path outside our prefixes has no public name, but the upstream's address must not leak (contract §9).
-    return own ? origin + publicPath(rest.startsWith('/') ? rest : `/${rest}`, route) : location
+    return own ? base + publicPath(rest.startsWith('/') ? rest : `/${rest}`, route) : location
   }
-  return location.startsWith('/') && !location.startsWith('//') ? publicPath(location, route) : location
+  return location.startsWith('/') && !location.startsWith('//') ? removed + publicPath(location, route) : location
 }
 
 /** With `preserve_host` the upstream takes the public origin for its own, in the scheme that it is spoken to. */

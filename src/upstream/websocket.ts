@@ -91,7 +91,7 @@ function run({ grant, handover, send, options }: Run, resolve: (result: Outcome 
     }
     const { headers, domainDecision } = responseHeaders(raw, {
       route: grant.route,
-      origin: inbound.target.origin,
+      target: inbound.target,
       assertionHeader,
       own,
     })

@@ -28,6 +28,7 @@ const request = { status: 400, error: 'invalid_request' } as const
 
 export const REASONS = {
   // What the connection and the message are
+  hop_untrusted: { status: 403, title: 'Only the proxy in front of the gateway may connect here.', spec: 'contract §10' },
   request_malformed: {
     status: 400,
     title: 'The request breaks HTTP in a way that a gateway must not repair.',

@@ -58,16 +58,18 @@ const AMBIGUOUS_SEGMENT = /\/(?:\.\.?(?:\/|;|%3B|$)|\/|;|%3B)/
 /**
  * Reads an origin-form request target (`/path?query`) that came to `origin`. Null (`target_malformed`) when its path is not
  * canonical: dot segments and empty ones, however spelt; an encoded `/`, `\` or control; bad or overlong escapes;
- * anything RFC 3986 §3.3 does not allow. Escapes are decoded once only: `%252e` stays what it is.
+ * anything RFC 3986 §3.3 does not allow. Escapes are decoded once only: `%252e` stays what it is. `removedPrefix`, canonical itself, is
+ * what a hop took off the path.
  */
-export function readTarget(pathAndQuery: string, origin: string): Target | null {
+export function readTarget(pathAndQuery: string, origin: string, removedPrefix = ''): Target | null {
   const mark = pathAndQuery.indexOf('?')
   const rawPath = mark < 0 ? pathAndQuery : pathAndQuery.slice(0, mark)
   const query = mark < 0 ? null : pathAndQuery.slice(mark + 1)
   if (!PATH.test(rawPath) || (query !== null && !QUERY.test(query))) return null
   const path = normalEscapes(rawPath)
   if (FORBIDDEN_ESCAPE.test(path) || AMBIGUOUS_SEGMENT.test(path)) return null
-  return { origin, path, rawPath, query, matrix: path.includes(';') || path.includes('%3B') }
+  const base = removedPrefix === '' ? origin : origin + removedPrefix
+  return { origin, base, path, rawPath, query, matrix: path.includes(';') || path.includes('%3B') }
 }
 
 const UNRESERVED = /[A-Za-z0-9\-._~]/
@@ -103,14 +105,14 @@ const HTU = /^([a-z]+:\/\/[^/?#]*)([^?#]*)/i
  * are refused. Does not check: its length.
  */
 export function isSameTarget(htu: string, target: Target): boolean {
-  const { origin, rawPath } = target
+  const { origin, base, rawPath } = target
   // Nearly every honest proof, without a copy (docs/benchmarks.md).
-  if (htu.length === origin.length + rawPath.length && htu.startsWith(origin) && htu.endsWith(rawPath)) return true
+  if (htu.length === base.length + rawPath.length && htu.startsWith(base) && htu.endsWith(rawPath)) return true
   if (!VISIBLE_ASCII.test(htu)) return false
   const [, authority, path] = HTU.exec(htu) ?? []
   if (authority === undefined || path === undefined || normalOrigin(authority) !== origin) return false
-  if (path === '') return target.path === '/'
-  return PATH.test(path) && withoutDotSegments(normalEscapes(path)) === target.path
+  if (path === '') return base === origin && target.path === '/'
+  return PATH.test(path) && origin + withoutDotSegments(normalEscapes(path)) === base + target.path
 }
 
 const ESCAPES = /%([0-9A-Fa-f]{2})/g

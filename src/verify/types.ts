@@ -12,6 +12,8 @@ export type JsonObject = { readonly [member: string]: unknown }
 export type Target = {
   /** The configured public origin that Host names, in normal form: `https://api.example.com`. */
   readonly origin: string
+  /** What a path begins behind: the origin, and the prefix that a hop took away. */
+  readonly base: string
   /** RFC 3986 §6.2.2 normal form of the path: unreserved characters decoded, other escapes in upper case. */
   readonly path: string
   /** Path byte for byte as it came. */

@@ -15,6 +15,7 @@ t.test('denies gateway_fault: what throws is reported, and the client gets a bar
       },
     },
     origins: ['https://localhost'],
+    hop: null,
     documents: new Map(),
     cors: null,
     clock: () => Date.now() / 1000,

@@ -271,7 +271,7 @@ t.test('another `client_certificates` holds for new connections, and ends those 
   const open = await openRaw(edge.port, { cert, key })
   open.send(GET)
   await open.response()
-  edge.edge.setTls({ ...popOnly, tls: { ...popOnly.tls } })
+  edge.edge.setTls({ ...popOnly, tls: popOnly.tls && { ...popOnly.tls } })
   open.send(GET)
   t.equal((await open.response()).status, 200, 'not when only keys are new')
   edge.edge.setTls({ ...popOnly, ...pki() })

@@ -56,7 +56,9 @@ export async function openTestEdge(settings: EdgeSettings = {}): Promise<TestEdg
   const listener: Listener = {
     host: '127.0.0.1',
     port: 0,
+    socket: null,
     tls: { cert, key },
+    behind: null,
     client_certificates: 'off',
     client_ca: null,
     crl: [],

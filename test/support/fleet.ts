@@ -56,6 +56,8 @@ export type FleetSettings = {
   readonly workers?: number
   /** Where issuer keys come from. */
   readonly keys?: string
+  /** All of `listen`. */
+  readonly listen?: string
   /** Members of `listen.tls` besides key and certificate, and further parts of routes.yaml. */
   readonly tls?: string
   readonly more?: string
@@ -87,6 +89,7 @@ const printYaml = (
     workers = 1,
     keys = 'jwks_file: issuer.jwks',
     tls = '',
+    listen,
     more = '',
     upstreams = '',
     tiers = '',
@@ -99,7 +102,7 @@ const printYaml = (
   }: FleetSettings,
   { port, admin }: Ports,
 ): string => `version: 1
-listen: { host: 127.0.0.1, port: ${port}, tls: { key: server.key, cert: server.crt, ${tls} } }
+listen: ${listen ?? `{ host: 127.0.0.1, port: ${port}, tls: { key: server.key, cert: server.crt, ${tls} } }`}
 admin: { port: ${admin}, ${ofAdmin} }
 workers: ${workers}
 drain: ${drain}

@@ -107,7 +107,7 @@ export const makeInbound = (change: Partial<InboundRequest> = {}): InboundReques
   requestId: 'a7a0c4c2-4c56-4a0b-9d0d-5b8b8b6f8e01',
   receivedAt: NOW,
   method: 'GET',
-  target: { origin: ORIGIN, path: '/cases/7', rawPath: '/cases/7', query: null, matrix: false },
+  target: { origin: ORIGIN, base: ORIGIN, path: '/cases/7', rawPath: '/cases/7', query: null, matrix: false },
   host: 'api.example.com',
   authorization: [],
   dpop: [],

@@ -33,7 +33,7 @@ export type GrantDraft = {
 export function makeGrant({ route, method = 'GET', url = '/', rawHeaders = [], token, body = null }: GrantDraft): Grant {
   const now = Date.now() / 1000
   const [rawPath = '/', query = null] = url.split('?')
-  const target = { origin: granted.ORIGIN, path: rawPath, rawPath, query, matrix: false }
+  const target = { origin: granted.ORIGIN, base: granted.ORIGIN, path: rawPath, rawPath, query, matrix: false }
   return granted.makeGrant({
     inbound: { requestId: randomUUID(), receivedAt: now, method, target, rawHeaders },
     evidence: { now, token: token === undefined ? makeToken(now + 240) : token, scheme: 'Bearer', proof: null },

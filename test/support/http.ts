@@ -1,6 +1,7 @@
 // One exchange on a TLS connection of its own, for tests that ask what came of it and not how it was framed.
+import type { Socket } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
-import { openRaw } from './raw.js'
+import { openRaw, type RawClient } from './raw.js'
 
 export type Reply = {
   readonly status: number
@@ -16,7 +17,11 @@ export async function exchange(
   bytes: string | Buffer,
   { port, ...options }: ConnectionOptions & { port: number },
 ): Promise<Reply> {
-  const client = await openRaw(port, options)
+  return exchangeOn(await openRaw(port, options), bytes)
+}
+
+/** The same on a connection that is there already, and is closed then. */
+export async function exchangeOn(client: RawClient<Socket>, bytes: string | Buffer): Promise<Reply> {
   client.socket.setTimeout(10_000, () => client.socket.destroy())
   try {
     client.send(bytes)

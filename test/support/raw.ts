@@ -1,6 +1,7 @@
 // A TLS client that sends bytes as they are, so that a test can say what no HTTP client would; answers are read by their framing.
 
 import { once } from 'node:events'
+import { connect as connectPlain, type NetConnectOpts, type Socket } from 'node:net'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 
 export type RawResponse = {
@@ -13,8 +14,8 @@ export type RawResponse = {
   readonly body: Buffer
 }
 
-export type RawClient = {
-  readonly socket: TLSSocket
+export type RawClient<S extends Socket = TLSSocket> = {
+  readonly socket: S
   send(...bytes: readonly (string | Buffer)[]): void
   /** The next answer on this connection; interim ones are answers too. Rejects when the connection ends before it is whole. */
   response(to?: { readonly method: string }): Promise<RawResponse>
@@ -26,6 +27,23 @@ export type RawClient = {
 /** Connects to 127.0.0.1 without verifying whom. Rejects when the handshake fails. */
 export async function openRaw(port: number, options: ConnectionOptions = {}): Promise<RawClient> {
   const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false, ...options })
+  const client = clientOn(socket)
+  await once(socket, 'secureConnect')
+  client.begin()
+  return client
+}
+
+/** The same without TLS, for a listener that someone else ends it for. Rejects when nobody listens there. */
+export async function openPlain(place: NetConnectOpts): Promise<RawClient<Socket>> {
+  const socket = connectPlain(place)
+  const client = clientOn(socket)
+  await once(socket, 'connect')
+  client.begin()
+  return client
+}
+
+/** Reads from the first byte on; from `begin` on, an end is one of answers and not of the attempt to connect. */
+function clientOn<S extends Socket>(socket: S): RawClient<S> & { begin(): void } {
   let received: Buffer = Buffer.alloc(0)
   let isEnded = false
   let wake = (): void => undefined
@@ -37,15 +55,13 @@ export async function openRaw(port: number, options: ConnectionOptions = {}): Pr
     isEnded = true
     wake()
   }
-  await once(socket, 'secureConnect')
-  socket.on('end', end).on('close', end).on('error', end)
-
   const change = () =>
     new Promise<void>((resolve) => {
       wake = resolve
     })
   return {
     socket,
+    begin: () => void socket.on('end', end).on('close', end).on('error', end),
     send: (...bytes) => {
       for (const part of bytes) socket.write(typeof part === 'string' ? Buffer.from(part, 'latin1') : part)
     },

@@ -73,8 +73,10 @@ t.test('never outlives the token, and its times are whole seconds', async (t) =>
 })
 
 t.test('holds the path as sent, and hashes of query and body where there are any', async (t) => {
-  const target = { origin: ORIGIN, path: '/cases/7', rawPath: '/c%61ses/7', query: 'a=%41&b', matrix: false }
+  const target = { origin: ORIGIN, base: ORIGIN, path: '/cases/7', rawPath: '/c%61ses/7', query: 'a=%41&b', matrix: false }
   t.match(await claims({ inbound: { target } }), { htu: `${ORIGIN}/c%61ses/7`, qsh: sha256('a=%41&b') })
+  const behind = { ...target, base: `${ORIGIN}/svc2` }
+  t.match(await claims({ inbound: { target: behind } }), { htu: `${ORIGIN}/svc2/c%61ses/7` }, 'with what a hop took away')
   t.match(await claims({ inbound: { target: { ...target, query: '' } } }), { qsh: sha256('') }, 'an empty query is one')
   t.match(await claims({ body: Buffer.from('{"x":1}') }), { bdh: sha256('{"x":1}') })
   t.equal((await claims({ body: new Uint8Array() })).bdh, undefined, 'an empty body is none')

@@ -335,10 +335,11 @@ t.test('denies what the parser should never have let through', async (t) => {
 
 // The way back.
 
+const AT = { origin: ORIGIN, base: ORIGIN }
 const answer = (raw: readonly string[], upstream: Partial<Upstream> = {}, ours: readonly string[] = []) =>
   responseHeaders(raw, {
     route: makeRoute({ upstream: makeUpstream(upstream) }),
-    origin: ORIGIN,
+    target: AT,
     assertionHeader: 'X-Identity',
     own: ours,
   })
@@ -367,7 +368,7 @@ t.test('an answer passes, from strings or from bytes', async (t) => {
   const expected = { headers: raw, domainDecision: null, contentLength: 12 }
   t.same(answer(raw), expected)
   const bytes = raw.map((text) => Buffer.from(text, 'latin1'))
-  t.same(responseHeaders(bytes, { route: makeRoute(), origin: ORIGIN, assertionHeader: 'X-Identity', own: [] }), expected)
+  t.same(responseHeaders(bytes, { route: makeRoute(), target: AT, assertionHeader: 'X-Identity', own: [] }), expected)
   t.same(answer([]), { headers: [], domainDecision: null, contentLength: null })
 })
 

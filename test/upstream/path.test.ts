@@ -9,6 +9,7 @@ import { makeRoute, makeUpstream, ORIGIN } from '../support/granted.js'
 const routeTo = (url: string, change: Partial<Route> = {}): Route =>
   makeRoute({ upstream: makeUpstream({ url: new URL(url) }), ...change })
 const plain = routeTo('https://cases.internal:8443')
+const AT = { origin: ORIGIN, base: ORIGIN }
 const files = routeTo('https://cases.internal:8443/base/', { strip_prefix: '/files', add_prefix: '/v2/store' })
 
 function sent(route: Route, target: string): string {
@@ -71,12 +72,20 @@ t.test('a Location of the upstream becomes a public one, prefixes too', async (t
     ['/base/v2/storeroom', '/base/v2/storeroom'],
     ['/login', '/login'],
   ] as const) {
-    t.equal(publicLocation(location, files, ORIGIN), expected, location)
+    t.equal(publicLocation(location, files, AT), expected, location)
   }
-  t.equal(publicLocation('https://cases.internal:8443/a', plain, ORIGIN), `${ORIGIN}/a`)
-  t.equal(publicLocation('/v2', routeTo('https://h', { add_prefix: '/v2' }), ORIGIN), '/', 'nothing left is the root')
-  t.equal(publicLocation('http://legacy_app:8080/a', routeTo('http://legacy_app:8080'), ORIGIN), `${ORIGIN}/a`)
-  t.equal(publicLocation('https://h:443/a', routeTo('https://h'), ORIGIN), `${ORIGIN}/a`)
+  t.equal(publicLocation('https://cases.internal:8443/a', plain, AT), `${ORIGIN}/a`)
+  t.equal(publicLocation('/v2', routeTo('https://h', { add_prefix: '/v2' }), AT), '/', 'nothing left is the root')
+  t.equal(publicLocation('http://legacy_app:8080/a', routeTo('http://legacy_app:8080'), AT), `${ORIGIN}/a`)
+  t.equal(publicLocation('https://h:443/a', routeTo('https://h'), AT), `${ORIGIN}/a`)
+})
+
+t.test('what a hop took off the path stands in front again', async (t) => {
+  const behind = { origin: ORIGIN, base: `${ORIGIN}/svc2` }
+  t.equal(publicLocation('https://cases.internal:8443/base/v2/store/a', files, behind), `${ORIGIN}/svc2/files/a`)
+  t.equal(publicLocation('/base/v2/store/a?q', files, behind), '/svc2/files/a?q')
+  for (const location of ['a/b', '//other.example/a', 'https://other.example/a'])
+    t.equal(publicLocation(location, files, behind), location)
 })
 
 t.test('relative and foreign ones are left as they are', async (t) => {
@@ -97,7 +106,7 @@ t.test('relative and foreign ones are left as they are', async (t) => {
     'mailto:a@b',
     `${ORIGIN}/files/a`,
   ]) {
-    t.equal(publicLocation(location, files, ORIGIN), location, location)
+    t.equal(publicLocation(location, files, AT), location, location)
   }
 })
 
@@ -109,8 +118,8 @@ t.test('with preserve_host the public origin is the upstream’s own', async (t)
     'http://api.example.com/base/a',
     'http://cases.internal:8080/base/a',
   ]) {
-    t.equal(publicLocation(location, route, ORIGIN), `${ORIGIN}/files/a`, location)
+    t.equal(publicLocation(location, route, AT), `${ORIGIN}/files/a`, location)
   }
-  t.equal(publicLocation('https://api.example.com/files/a', route, ORIGIN), `${ORIGIN}/files/a`, 'public already')
-  t.equal(publicLocation('https://api.example.com:8443/base/a', route, ORIGIN), 'https://api.example.com:8443/base/a')
+  t.equal(publicLocation('https://api.example.com/files/a', route, AT), `${ORIGIN}/files/a`, 'public already')
+  t.equal(publicLocation('https://api.example.com:8443/base/a', route, AT), 'https://api.example.com:8443/base/a')
 })

@@ -107,14 +107,16 @@ t.test('what is no origin is refused, not repaired', async (t) => {
 })
 
 t.test('reads a target: normal form beside the bytes as they came', async (t) => {
-  t.same(readTarget('/a/b', H), { origin: H, path: '/a/b', rawPath: '/a/b', query: null, matrix: false })
+  t.same(readTarget('/a/b', H), { origin: H, base: H, path: '/a/b', rawPath: '/a/b', query: null, matrix: false })
   t.same(readTarget('/%7eu/%61%2c?x=%61', H), {
     origin: H,
+    base: H,
     path: '/~u/a%2C',
     rawPath: '/%7eu/%61%2c',
     query: 'x=%61',
     matrix: false,
   })
+  t.match(readTarget('/a/b', H, '/svc2'), { origin: H, base: `${H}/svc2`, path: '/a/b', rawPath: '/a/b' }, 'behind a hop')
   t.equal(readTarget('/a?', H)?.query, '', 'an empty query is one')
   t.equal(readTarget('/a?b?c', H)?.query, 'b?c')
   for (const path of [

@@ -144,7 +144,7 @@ async function openProofs(): Promise<Session> {
   const keys = keysOf('client')
   const ports = portsOf([issuer])
   const route = makeRoute({ policy: policyOf('sensitive_read'), path: '/read/:id' })
-  const target = { origin: ORIGIN, path: '/read/1', rawPath: '/read/1', query: null, matrix: false }
+  const target = { origin: ORIGIN, base: ORIGIN, path: '/read/1', rawPath: '/read/1', query: null, matrix: false }
   const good = keys.map((key) => {
     const token = sign(tokenParts(issuer, { jkt: key.jkt }), issuer)
     return { token, jkt: key.jkt, good: proofParts(key, token), key, foreign: others(keys, key) }

@@ -140,7 +140,7 @@ function checkHead(input: Buffer): Verdict {
   if (unfit !== null) return fine(unfit.reason)
   const origin = readOrigin(head, read, ORIGINS)
   if (origin instanceof Denial) return fine(`${origin.reason} ${origin.detail ?? ''}`)
-  const inbound = readInbound(head, read, origin)
+  const inbound = readInbound(head, read, { origin, removedPrefix: '' })
   if (inbound instanceof Denial) return fine(`${inbound.reason} ${inbound.detail ?? ''}`)
   const credentials = readCredentials(inbound, 8192)
   const known = judge('', [

@@ -1,0 +1,91 @@
+// The proxy that ends TLS before us (contract §10): who it is, and what it is believed. What would let anyone else speak for clients is
+// a problem of the configuration, with its line.
+
+import { readTarget } from '../verify/target.js'
+import type { Route } from '../verify/types.js'
+import type { Behind, Listener } from './config.js'
+import { isLoopback } from './fields.js'
+import { absolute, readCaFile } from './files.js'
+import type { Loading, Rule } from './loading.js'
+import type { Listen } from './schema.js'
+import { isWritten, type Located, type Place, under } from './source.js'
+
+/** null: we are the edge; or something is wrong with it, and that was reported. */
+export function resolveBehind(listen: Listen, place: Place, loading: Loading): Behind | null {
+  for (const [isBroken, setting, sentence] of [...socketRules(listen, place), ...hopRules(listen)])
+    if (isBroken) loading.findings.problem(under(place, ...setting.split('.')), sentence)
+  if (listen.behind === undefined) return null
+  const { hop, address, host, removed_prefix = '' } = listen.behind
+  const said = { address, host, removed_prefix }
+  if (typeof hop === 'string') return { hop, ...said }
+  const ca = readCaFile({ value: hop.ca, place: under(place, 'behind', 'hop', 'ca') }, loading)
+  return ca === null ? null : { hop: { ca, names: hop.names }, ...said }
+}
+
+/** What the kernel takes as the path of a socket, in bytes, its final NUL not counted. */
+const SOCKET_PATH = 107
+
+const socketRules = ({ socket, tls, behind }: Listen, place: Place): readonly Rule[] => [
+  [
+    socket !== undefined && (isWritten(under(place, 'host')) || isWritten(under(place, 'port'))),
+    'socket',
+    'stands in place of `host` and `port`: leave these out, or the socket',
+  ],
+  [
+    socket !== undefined && Buffer.byteLength(absolute({ value: socket, place })) > SOCKET_PATH,
+    'socket',
+    `a socket has a path of ${SOCKET_PATH} bytes or fewer`,
+  ],
+  [socket !== undefined && tls !== null, 'tls', 'a socket is served without TLS: say `off`'],
+  [
+    tls === null && behind === undefined,
+    'tls',
+    'may be `off` only with `behind`: someone must end TLS, and only a named proxy may say who is a client',
+  ],
+]
+
+/** How it is known that a connection is the hop's must be possible on this listener, and must leave nobody else in. */
+function hopRules({ host, socket, tls, behind }: Listen): readonly Rule[] {
+  if (behind === undefined) return []
+  const { hop, removed_prefix: prefix } = behind
+  return [
+    [
+      tls === null && socket === undefined && !isLoopback(host),
+      'tls',
+      'may be `off` only on loopback or a socket: everyone on this network could speak for clients',
+    ],
+    [
+      tls !== null && tls.client_certificates !== 'off',
+      'tls.client_certificates',
+      'in a handshake behind a proxy it is the proxy that shows a certificate: leave it out',
+    ],
+    [hop === 'socket' && socket === undefined, 'behind.hop', '`socket` needs `socket`: the path to listen on'],
+    [hop === 'loopback' && socket !== undefined, 'behind.hop', 'whoever opens a socket has no address: say `socket`'],
+    [
+      typeof hop !== 'string' && tls === null,
+      'behind.hop',
+      'a certificate is shown in a handshake: give `tls` a key and a certificate',
+    ],
+    [
+      prefix !== undefined && (prefix.endsWith('/') || readTarget(prefix, 'https://localhost')?.path !== prefix),
+      'behind.removed_prefix',
+      'expected a path in normal form, such as /svc2',
+    ],
+  ]
+}
+
+/** Without it all clients would share one limit. */
+export function demandAddresses(listeners: readonly Located<Listener>[], routes: readonly Route[], { findings }: Loading): void {
+  for (const { value, place } of listeners) {
+    if (value.behind?.address !== 'none') continue
+    const limited = routes.find((route) => isLimitedByAddress(route) && route.origins.some((one) => value.origins.includes(one)))
+    if (limited !== undefined)
+      findings.problem(
+        under(place, 'behind', 'address'),
+        `${limited.path} has a \`rate_limit\` by address: say where the hop names the client’s, or limit that tier otherwise`,
+      )
+  }
+}
+
+const isLimitedByAddress = ({ policy: { rate_limit: limit, token } }: Route): boolean =>
+  limit !== null && (limit.by ?? (token === 'none' ? 'address' : 'client')) === 'address'

@@ -1,0 +1,52 @@
+// What does the hop say of the client that it speaks for? Address and host, from the one header that each is configured to come in; any
+// other is as little believed as a client's (contract §10). Made once for a listener and a configuration.
+
+import type { Behind, Listener } from '../../config/config.js'
+import type { Peer } from '../../verify/types.js'
+import { type Denial, deny } from '../../verify/verdict.js'
+import type { Connection } from '../connections.js'
+import type { Head } from '../inbound.js'
+import { type Address, readForwarded, readForwardedFor } from './address.js'
+import { linesOf } from './lines.js'
+
+export type Hop = {
+  /** The client of one request, or why the hop is not heard. Reads no header of whoever is not the hop. */
+  clientOf(connection: Connection, head: Pick<Head, 'rawHeaders' | 'receivedAt'>): Client | Denial
+  /** What it took off the path. */
+  readonly removedPrefix: string
+}
+
+export type Client = {
+  readonly peer: Peer
+  /** Lines that name the origin, in place of Host; null: Host does. */
+  readonly host: readonly string[] | null
+}
+
+/** null: we are the edge. */
+export function createHop({ behind }: Listener): Hop | null {
+  if (behind === null) return null
+  const readAddress = addressReaderOf(behind)
+  return {
+    removedPrefix: behind.removed_prefix,
+    clientOf({ peer, stranger }, { rawHeaders, receivedAt: now }) {
+      if (stranger !== null) return deny('hop_untrusted', stranger)
+      const { certificate } = peer
+      // A connection outlives dates.
+      if (certificate !== null && (now < certificate.notBefore || now > certificate.notAfter))
+        return deny('hop_untrusted', 'dates')
+      const address = readAddress(rawHeaders)
+      if (address === null) return deny('request_malformed', 'the hop names no address')
+      const host = behind.host === 'same' ? null : linesOf(rawHeaders, 'x-forwarded-host')
+      return { peer: { ...address, certificate: null }, host }
+    },
+  }
+}
+
+/** Nobody knows: then nobody is named, and never the hop in its client's place. */
+const NOWHERE: Address = { address: '', port: 0 }
+
+function addressReaderOf({ address }: Behind): (rawHeaders: readonly string[]) => Address | null {
+  if (address === 'none') return () => NOWHERE
+  if (address === 'forwarded') return (rawHeaders) => readForwarded(linesOf(rawHeaders, 'forwarded'))
+  return (rawHeaders) => readForwardedFor(linesOf(rawHeaders, 'x-forwarded-for'))
+}
