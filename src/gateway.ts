@@ -134,7 +134,12 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     readiness,
     metrics: options.metrics ?? ownMetrics,
   })
-  edges = await Promise.all(config.listeners.map((_, index) => openListener(index, adapters, () => running)))
+  try {
+    edges = await Promise.all(config.listeners.map((_, index) => openListener(index, adapters, () => running)))
+  } catch (error) {
+    await close(adapters, running, admin)
+    throw error
+  }
   const announce = (): void => {
     if (phase === 'starting') phase = 'serving'
   }

@@ -171,13 +171,20 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   const yaml = options.yaml?.(parts) ?? parts
   const logs: string[] = []
   const log = (line: string): void => void logs.push(line)
-  const gateway = await startGateway(load(yaml), {
-    version: 'test',
-    worker: 0,
-    nonceSecret: 'x'.repeat(32),
-    ticketSecret: 'x'.repeat(43),
-    log,
-  })
+  const stopOthers = async (): Promise<void> => {
+    observer?.disconnect()
+    await redis?.stop()
+    upstream.closeAllConnections()
+    upstream.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+  const secrets = { nonceSecret: 'x'.repeat(32), ticketSecret: 'x'.repeat(43) }
+  const gateway = await startGateway(load(yaml), { version: 'test', worker: 0, ...secrets, log }).catch(
+    async (error: unknown) => {
+      await stopOthers()
+      throw error
+    },
+  )
   const portOf = (address: string | undefined): number => Number(address?.split(':').at(-1))
   const port = portOf(gateway.addresses[0])
 
@@ -226,12 +233,8 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
     },
     reload: (change) => gateway.reload(load(change(yaml))),
     stop: async () => {
-      observer?.disconnect()
       await gateway.drain()
-      await redis?.stop()
-      upstream.closeAllConnections()
-      upstream.close()
-      rmSync(folder, { recursive: true, force: true })
+      await stopOthers()
     },
   }
 }
