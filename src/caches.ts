@@ -7,7 +7,9 @@
 //   judged on every request. It counts for as long as no key of its issuer has gone (`keysGeneration`).
 // - A key is known by the thumbprint that the token is bound to and by all of the proof's header, to the letter; what is kept follows from
 //   that header alone. The rest of the proof, its signature included, is verified every time.
-// - Both belong to one configuration: a reload begins with empty ones.
+// - An answer of an issuer about a token is known by that issuer and the token's SHA-256, so that the token itself is not kept; how long it
+//   serves is the introspector's, and what it allows is judged on every request like a JWT's claims.
+// - All belong to one configuration: a reload begins with empty ones.
 //
 // Why nobody can fill them: a token is kept when its issuer's signature and all it claims are good, a key when a proof by it was good for
 // such a token. So it takes a good token to make an entry, and none makes more than one of each (an ES256 token two, for a second signature
@@ -16,23 +18,41 @@
 // than the request that caused it cost us; what is in use stays, unless as many new tokens as the cache holds come between two of its
 // requests. Therefore there are no shares by client (docs/decisions.md).
 
-import { type CacheCounts, type CountedCache, createCache } from './metrics/caches.js'
+import type { HeldAnswer } from './introspection/introspector.js'
+import { type CacheCounts, type CountedCache, createCache, newCounts } from './metrics/caches.js'
 import type { Bytes, Seconds } from './verify/scalars.js'
 import type { ProofHeader, VerifiedToken } from './verify/types.js'
 
-export type Caches = { readonly tokens: CountedCache<VerifiedToken>; readonly proof_keys: CountedCache<ProofHeader> }
+export type Caches = {
+  readonly tokens: CountedCache<VerifiedToken>
+  readonly proof_keys: CountedCache<ProofHeader>
+  readonly opaque_tokens: CountedCache<HeldAnswer>
+  readonly inactive_tokens: CountedCache<HeldAnswer>
+}
+
+export type CacheName = keyof Caches
 
 const MOST_ENTRIES = 10_000
 /** Of each cache; enough for as many P-256 keys, and tokens of usual size. */
 const MOST_BYTES: Bytes = 80 * 1024 ** 2
 
-export function createCaches(counts: Readonly<Record<keyof Caches, CacheCounts>>, clock: () => Seconds): Caches {
+/** Zeroes, for each cache. */
+export const newCacheCounts = (): Readonly<Record<CacheName, CacheCounts>> => ({
+  tokens: newCounts(),
+  proof_keys: newCounts(),
+  opaque_tokens: newCounts(),
+  inactive_tokens: newCounts(),
+})
+
+export function createCaches(counts: Readonly<Record<CacheName, CacheCounts>>, clock: () => Seconds): Caches {
   const bounds = { entries: MOST_ENTRIES, bytes: MOST_BYTES }
   // An expired token stays until its place is needed, because nothing is gained by looking for it.
   const isOver = ({ token }: VerifiedToken): boolean => token.exp <= clock()
   return {
     tokens: createCache({ ...bounds, size: sizeOfToken, isOver }, counts.tokens),
     proof_keys: createCache({ ...bounds, size: sizeOfKey }, counts.proof_keys),
+    opaque_tokens: createCache({ ...bounds, size: sizeOfAnswer }, counts.opaque_tokens),
+    inactive_tokens: createCache({ ...bounds, size: sizeOfAnswer }, counts.inactive_tokens),
   }
 }
 
@@ -48,6 +68,8 @@ const OBJECT: Bytes = 240
 
 const sizeOfToken = ({ token }: VerifiedToken, raw: string): Bytes =>
   ENTRY + raw.length + sizeOf(token.header) + sizeOf(token.claims) + token.scope.length * PIECE
+
+const sizeOfAnswer = ({ active }: HeldAnswer, key: string): Bytes => ENTRY + key.length + (active === null ? 0 : sizeOf(active))
 
 /**
  * What OpenSSL takes for a key that has verified, where node's own statistics do not look: 4.6 KB for P-256 and RSA 4096 on Node 20, up to

@@ -76,12 +76,14 @@ export async function decide(question: Question, { holdBody, times }: Bringing, 
 /** How long (seconds) verifying may take before it counts as out of date. */
 const STALE: Seconds = 0.5
 
-/** Where an issuer's keys had to be fetched, seconds have gone by: then the request is judged again, by the time it is. */
+/** Where an issuer had to be asked, seconds have gone by: then what was not refused is judged again, by the time it is. */
 function verifyNow(question: Question, ports: DecidePorts): ReturnType<typeof verify> {
   const now = ports.clock()
   const answer = verify(question, now, ports)
   if (!(answer instanceof Promise)) return answer
-  return answer.then((verified) => (ports.clock() - now < STALE ? verified : verify(question, ports.clock(), ports)))
+  return answer.then((verified) =>
+    'denial' in verified || ports.clock() - now < STALE ? verified : verify(question, ports.clock(), ports),
+  )
 }
 
 /** Why a proof that was not used for the first time, or not surely, is refused. */

@@ -13,13 +13,13 @@ import { isDeepStrictEqual } from 'node:util'
 import { type Health, readinessOf } from './admin/health.js'
 import { type Admin, openAdmin } from './admin/server.js'
 import { lastWrite, openAuditLog } from './audit/log.js'
+import { newCacheCounts } from './caches.js'
 import type { Config, Listener } from './config/config.js'
 import { type Enforcement, enforce, refuseBroken } from './edge/enforce.js'
 import { watchEventLoop } from './edge/overload.js'
 import { type Edge, type EdgeCounts, openEdge } from './edge/server.js'
 import { createKeyRing } from './keys/ring.js'
 import { createRateLimiter } from './limits/rate.js'
-import { newCounts } from './metrics/caches.js'
 import { METRICS, type Part } from './metrics/catalogue.js'
 import { createHistogram } from './metrics/histogram.js'
 import { createMetrics, type MetricsJson, type Readings, type ReloadReport } from './metrics/registry.js'
@@ -78,6 +78,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   /** What each part says of itself; null: nothing. */
   const parts = (): Record<Part, readonly (string | null)[]> => ({
     issuer_keys: running.issuerKeys.degraded(),
+    introspection: running.introspector.degraded(),
     replay_store: [adapters.replay.degraded()],
     audit: [adapters.audit.degraded()],
     reload: [reloads.problem],
@@ -110,12 +111,23 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       eventLoopDelay: adapters.loopDelay.readings(),
       degraded: {
         issuer_keys: isDegraded('issuer_keys'),
+        introspection: isDegraded('introspection'),
         replay_store: isDegraded('replay_store'),
         audit: isDegraded('audit'),
         reload: isDegraded('reload'),
       },
       audit: adapters.audit.counters(),
-      caches: { tokens: caches.tokens.readings(), proof_keys: caches.proof_keys.readings() },
+      caches: {
+        tokens: caches.tokens.readings(),
+        proof_keys: caches.proof_keys.readings(),
+        opaque_tokens: caches.opaque_tokens.readings(),
+        inactive_tokens: caches.inactive_tokens.readings(),
+      },
+      introspection: [...adapters.introspectionCounts].map(([issuer, { results, duration }]) => ({
+        issuer,
+        results,
+        duration: duration.readings(),
+      })),
       issuers,
       expiries: [
         ...expiries,
@@ -286,7 +298,8 @@ async function openAdapters(config: Config, options: GatewayOptions, read: () =>
     metrics: createMetrics(read),
     traces: await openTraces(config, { version: options.version, instance, log }),
     keyRing,
-    cacheCounts: { tokens: newCounts(), proof_keys: newCounts() },
+    cacheCounts: newCacheCounts(),
+    introspectionCounts: new Map(),
   }
 }
 
@@ -302,7 +315,14 @@ async function openTraces({ tracing }: Config, speaker: Speaker): Promise<Traces
 async function close({ replay, rates, audit, loop, traces }: Adapters, running: Running, admin: Admin): Promise<void> {
   loop.close()
   running.issuerKeys.close()
-  await Promise.all([running.pools.destroy(), replay.close(), rates.close(), audit.close(), traces?.close()])
+  await Promise.all([
+    running.pools.destroy(),
+    running.introspector.close(),
+    replay.close(),
+    rates.close(),
+    audit.close(),
+    traces?.close(),
+  ])
   await admin.close()
 }
 

@@ -5,7 +5,7 @@ import type { IncomingMessage } from 'node:http'
 import type { AuditFacts } from './audit/event.js'
 import type { OpenAuditLog } from './audit/log.js'
 import { isRecorded, recordAfter, recordBefore } from './audit/record.js'
-import { type Caches, createCaches } from './caches.js'
+import { type CacheName, type Caches, createCaches } from './caches.js'
 import type { Config, Limits } from './config/config.js'
 import { type Expiry, expiriesOf } from './config/expiries.js'
 import { type DecidePorts, decide } from './decide.js'
@@ -15,6 +15,8 @@ import type { Enforcement } from './edge/enforce.js'
 import { createHop } from './edge/hop/hop.js'
 import { publicDocuments } from './edge/metadata.js'
 import type { EventLoopWatch } from './edge/overload.js'
+import type { IntrospectionCounts } from './introspection/counts.js'
+import { createIntrospector, type Introspector } from './introspection/introspector.js'
 import { createIssuerKeys, type FetchSet, type IssuerKeys } from './keys/issuers.js'
 import type { KeyRing } from './keys/ring.js'
 import { loadSigningKeys, type SigningKeys } from './keys/signing.js'
@@ -86,7 +88,8 @@ export type Adapters = {
   readonly traces: Traces | null
   /** Signs with the keys of the newest configuration, also what an older one forwards. */
   readonly keyRing: KeyRing
-  readonly cacheCounts: Readonly<Record<'tokens' | 'proof_keys', CacheCounts>>
+  readonly cacheCounts: Readonly<Record<CacheName, CacheCounts>>
+  readonly introspectionCounts: IntrospectionCounts
 }
 
 /** The client's side of a tunnel: its listener's number, and whether it presented a certificate there. */
@@ -116,6 +119,7 @@ const isRemembered = (windows: readonly Window[], datedAt: Seconds, now: Seconds
 export type Running = {
   readonly config: Config
   readonly issuerKeys: IssuerKeys
+  readonly introspector: Introspector
   readonly pools: Pools
   readonly signingKeys: SigningKeys
   readonly expiries: readonly Expiry[]
@@ -161,13 +165,17 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
     now: clock(),
   })
   const caches = createCaches(adapters.cacheCounts, clock)
+  const { keysFor } = issuerKeys
+  const answers = { caches, counts: adapters.introspectionCounts }
+  const introspector = createIntrospector(config.issuers, { clock, log: options.log, keysFor, ...answers })
   const ports: DecidePorts = {
     tokens: caches.tokens,
     proofHeaders: caches.proof_keys,
     clock,
     limits: config.limits,
-    keysFor: issuerKeys.keysFor,
+    keysFor,
     keysGeneration: issuerKeys.generation,
+    introspect: introspector.introspect,
     nonceTime: (nonce) => readNonceTime(secrets, nonce),
     replay,
     isRemembered: (datedAt, now) => isRemembered(adapters.windows, datedAt, now),
@@ -215,7 +223,8 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
       fault: (error) => options.log(`gateway fault: ${error instanceof Error ? error.stack : String(error)}`),
     }),
   )
-  return { config, issuerKeys, pools, signingKeys, expiries: expiriesOf(config), enforcements, caches, requests: new Set() }
+  const expiries = expiriesOf(config)
+  return { config, issuerKeys, introspector, pools, signingKeys, expiries, enforcements, caches, requests: new Set() }
 }
 
 /** Limits are the gateway's; each worker has its share. */
@@ -272,11 +281,11 @@ function nonceOfTheSecond(secret: string): () => string {
 }
 
 /** Lets go of a configuration when its last request is over. */
-export async function retire({ requests, issuerKeys, pools, caches }: Running): Promise<void> {
+export async function retire({ requests, issuerKeys, introspector, pools, caches }: Running): Promise<void> {
   // A stream can go on for hours, and has no use for them.
-  caches.tokens.clear()
-  caches.proof_keys.clear()
+  for (const cache of Object.values(caches)) cache.clear()
   await Promise.allSettled(requests)
   issuerKeys.close()
+  await introspector.close()
   await pools.close().catch(() => undefined)
 }

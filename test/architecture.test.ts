@@ -16,6 +16,10 @@ const RULES: Readonly<Record<string, Rule>> = {
     src: ['verify', 'config/config'],
     npm: ['jose', 'undici', 'node:crypto', 'node:dns', 'node:net', 'node:fs', 'node:timers/promises'],
   },
+  introspection: {
+    src: ['verify', 'config/config', 'keys/addresses', 'keys/fetch', 'metrics'],
+    npm: ['undici', 'jose', 'node:crypto'],
+  },
   config: { src: ['verify'], npm: ['yaml', 'zod', 'node:fs', 'node:path', 'node:os', 'node:crypto', 'node:tls', 'node:util'] },
   audit: {
     src: ['verify'],
@@ -60,11 +64,21 @@ const RULES: Readonly<Record<string, Rule>> = {
   // A second opinion shares nothing with the verifier but the list of header names.
   probe: { src: ['client', 'cli/x509', 'verify/reserved-headers'], npm: ['jose', 'undici', 'node:*'] },
   cli: {
-    src: ['config', 'verify', 'client', 'probe', 'keys/issuers', 'keys/signing', 'edge/inbound', 'audit/evidence'],
+    src: [
+      'config',
+      'verify',
+      'client',
+      'probe',
+      'keys/issuers',
+      'keys/signing',
+      'introspection/introspector',
+      'edge/inbound',
+      'audit/evidence',
+    ],
     npm: ['node:fs', 'node:path', 'node:util', 'node:crypto', 'node:net', '@peculiar/x509', 'reflect-metadata'],
   },
   times: { src: [], npm: [] },
-  caches: { src: ['metrics/caches', 'verify'], npm: [] },
+  caches: { src: ['metrics/caches', 'introspection/introspector', 'verify'], npm: [] },
   // The SDK behind tracing/otlp.ts is loaded only where it is wanted, so nobody else may import it.
   tracing: {
     src: ['verify', 'times'],
@@ -83,6 +97,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'replay/store',
       'limits/rate',
       'keys',
+      'introspection',
       'config',
       'audit',
       'upstream',
@@ -105,6 +120,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'audit',
       'edge',
       'admin',
+      'caches',
       'metrics',
       'running',
       'tracing/traces',

@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util'
 import type { Config } from '../config/config.js'
 import { loadConfig } from '../config/load.js'
 import { type Head, judgeHead, readInbound, readLines, readOrigin } from '../edge/inbound.js'
+import { createIntrospector } from '../introspection/introspector.js'
 import { createIssuerKeys } from '../keys/issuers.js'
 import { readNonceTime } from '../verify/nonces.js'
 import type { Policy } from '../verify/policy.js'
@@ -20,7 +21,7 @@ const HELP = `holdfast explain [--config FILE] METHOD URL
 holdfast explain [--config FILE] --request FILE
 
 Says which route and tier would judge a request, and each check in order with its settings and its specification.
-With --request, what each check would answer: issuer keys are fetched, nothing is recorded as used.
+With --request, what each check would answer: issuers are asked for keys and about opaque tokens, nothing is recorded as used.
 
   METHOD URL        such as: GET https://api.example.com/cases/7
   --request FILE    a request as raw HTTP/1.1 (start line, headers, empty line), Host included; - is standard input
@@ -160,7 +161,15 @@ function sayChecks(io: Io, policy: Policy): void {
 
 /** Runs the checks for real, but for what needs a connection or a store. */
 async function judge(io: Io, question: Found, config: Config): Promise<number> {
-  const issuerKeys = createIssuerKeys(config.issuers, { clock: () => Date.now() / 1000, log: io.err })
+  const clock = () => Date.now() / 1000
+  const issuerKeys = createIssuerKeys(config.issuers, { clock, log: io.err })
+  const introspector = createIntrospector(config.issuers, {
+    keysFor: issuerKeys.keysFor,
+    clock,
+    log: io.err,
+    caches: { opaque_tokens: new Map(), inactive_tokens: new Map() },
+    counts: new Map(),
+  })
   const answers = new Map<string, Denial | null>()
   const none = { get: () => undefined, set: () => undefined }
   try {
@@ -168,6 +177,7 @@ async function judge(io: Io, question: Found, config: Config): Promise<number> {
     const verdict = await verify({ ...question, trace: (step, answer) => answers.set(step, answer) }, Date.now() / 1000, {
       keysFor: issuerKeys.keysFor,
       keysGeneration: issuerKeys.generation,
+      introspect: introspector.introspect,
       nonceTime: (nonce) => readNonceTime(config.nonceSecrets, nonce),
       tokens: none,
       proofHeaders: none,
@@ -186,5 +196,6 @@ async function judge(io: Io, question: Found, config: Config): Promise<number> {
     return 0
   } finally {
     issuerKeys.close()
+    await introspector.close()
   }
 }

@@ -62,6 +62,26 @@ export type IssuerSource = Issuer & {
   readonly ca: string | null
   readonly jwks_refresh: Seconds
   readonly jwks_max_stale: Seconds
+  readonly introspection: IntrospectionSettings | null
+}
+
+/** How an issuer is asked about tokens (RFC 7662). */
+export type IntrospectionSettings = {
+  /** null: found by discovery. */
+  readonly endpoint: string | null
+  readonly client_id: string
+  /** PEM text, not paths. `kid` null: none is sent. */
+  readonly auth:
+    | { readonly by: 'private_key_jwt'; readonly key: string; readonly kid: string | null }
+    | ({ readonly by: 'tls' } & TlsFiles)
+    | { readonly by: 'secret'; readonly secret: string }
+  readonly signed: 'required' | 'off'
+  /** The revocation delay. */
+  readonly cache: Seconds
+  readonly negative_cache: Seconds
+  readonly timeout: Seconds
+  /** Questions under way at once, of each process. */
+  readonly concurrency: number
 }
 
 export type RedisSettings = {

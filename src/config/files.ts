@@ -5,7 +5,7 @@ import { createPrivateKey, createPublicKey, type JsonWebKey, type KeyObject, X50
 import { dirname, resolve } from 'node:path'
 import { isWorthImporting, publicMembers } from '../verify/hashes.js'
 import { isJsonObject, readJsonObject } from '../verify/json.js'
-import { keyFits } from '../verify/signatures.js'
+import { keyFits, TOKEN_ALGORITHMS } from '../verify/signatures.js'
 import type { TlsFiles } from './config.js'
 import { readCrl } from './crl.js'
 import type { Loading } from './loading.js'
@@ -91,6 +91,15 @@ export function readAssertionKey(file: Located<string>, loading: Loading): strin
     file.place,
     'the file holds no EC P-256 private key in PEM: make one with `holdfast certs DIR` or `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`',
   )
+  return null
+}
+
+/** PEM of a private key that signs our client assertions; null when it is none, and that was reported. */
+export function readClientKey(file: Located<string>, loading: Loading): string | null {
+  const pem = readText(file, loading)
+  const key = pem === null ? null : readPrivateKey(pem)
+  if (pem === null || (key !== null && TOKEN_ALGORITHMS.some((alg) => keyFits(alg, key)))) return pem
+  loading.findings.problem(file.place, 'the file holds no EC P-256, Ed25519 or RSA (2048 to 4096 bits) private key in PEM')
   return null
 }
 

@@ -1,8 +1,8 @@
 // The issuers, resolved: what a token of theirs must be, and where their keys come from.
 
-import type { IssuerSource } from './config.js'
+import type { IntrospectionSettings, IssuerSource } from './config.js'
 import { isFetchable } from './fields.js'
-import { absolute, readCaFile, readJwksFile } from './files.js'
+import { absolute, readCaFile, readClientKey, readJwksFile, readPair } from './files.js'
 import type { Loading, Rule } from './loading.js'
 import type { IssuerInput } from './schema.js'
 import { type Located, under } from './source.js'
@@ -24,14 +24,17 @@ export function resolveIssuers(issuers: readonly Located<IssuerInput>[], loading
       ca: tls === undefined ? null : readCaFile({ value: tls.ca, place: under(place, 'tls', 'ca') }, loading),
       jwks_refresh,
       jwks_max_stale,
+      introspection: introspectionOf({ value, place }, loading),
     }
   })
 }
 
+const isDiscoverable = (issuer: string): boolean => isFetchable(issuer) && !issuer.includes('?')
+
 const rulesOf = ({ issuer, jwks_uri, jwks_file, tls, jwks_refresh, jwks_max_stale }: IssuerInput): readonly Rule[] => [
   [jwks_uri !== undefined && jwks_file !== undefined, 'jwks_file', '`jwks_uri` is given too: leave one out'],
   [
-    jwks_uri === undefined && jwks_file === undefined && (!isFetchable(issuer) || issuer.includes('?')),
+    jwks_uri === undefined && jwks_file === undefined && !isDiscoverable(issuer),
     'issuer',
     'discovery needs an https URL (http only to loopback): name `jwks_uri` or `jwks_file`',
   ],
@@ -50,4 +53,41 @@ function keysOf({ value, place }: Located<IssuerInput>, loading: Loading): Issue
     return { from: 'file', path: absolute(file), jwks: readJwksFile(file, algorithms, loading) ?? '' }
   }
   return jwks_uri === undefined ? { from: 'discovery' } : { from: 'uri', uri: jwks_uri }
+}
+
+function introspectionOf({ value, place }: Located<IssuerInput>, loading: Loading): IntrospectionSettings | null {
+  if (value.introspection === undefined) return null
+  const { endpoint, client_id, signed, cache, negative_cache, timeout, concurrency } = value.introspection
+  const at = under(place, 'introspection')
+  if (endpoint === undefined && !isDiscoverable(value.issuer))
+    loading.findings.problem(
+      under(at, 'endpoint'),
+      'is required: discovery needs an issuer that is an https URL (http only to loopback)',
+    )
+  const auth = clientAuthOf({ value: value.introspection, place: at }, loading)
+  if (auth === null) return null
+  return { endpoint: endpoint ?? null, client_id, auth, signed, cache, negative_cache, timeout, concurrency }
+}
+
+const WAYS = ['private_key_jwt', 'tls', 'client_secret'] as const
+
+/** The one way in which we authenticate; null when there is none that can be used, and that was reported. */
+function clientAuthOf(
+  { value, place }: Located<NonNullable<IssuerInput['introspection']>>,
+  loading: Loading,
+): IntrospectionSettings['auth'] | null {
+  const [way, second] = WAYS.filter((name) => value[name] !== undefined)
+  if (way === undefined) loading.findings.problem(place, `says who asks with one of ${WAYS.join(', ')}: add one`)
+  if (second !== undefined) loading.findings.problem(under(place, second), `\`${way}\` is given too: leave one out`)
+  if (way === undefined || second !== undefined) return null
+  const { private_key_jwt, tls, client_secret } = value
+  if (private_key_jwt !== undefined) {
+    const key = readClientKey({ value: private_key_jwt.key, place: under(place, way, 'key') }, loading)
+    return key === null ? null : { by: 'private_key_jwt', key, kid: private_key_jwt.kid ?? null }
+  }
+  if (tls !== undefined) {
+    const pair = readPair(tls, under(place, way), loading)
+    return pair === null ? null : { by: 'tls', ...pair }
+  }
+  return { by: 'secret', secret: client_secret ?? '' }
 }

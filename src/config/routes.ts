@@ -49,7 +49,9 @@ function resolve({ value, place }: Located<RouteInput>, at: At): Route | null {
   const rules = [
     ...(typeof pattern === 'string' ? [] : pathRules(value, pattern)),
     ...(tier ? tierRules(value, tier) : []),
-    ...(tier && tier.token === 'required' && known.areIssuersKnown ? issuerRules(value, issuers, known.issuers) : []),
+    ...(tier && tier.token === 'required' && known.areIssuersKnown
+      ? [...issuerRules(value, issuers, known.issuers), ...introspectionRules(value, issuers, tier)]
+      : []),
   ]
   for (const [isBroken, setting, sentence] of rules) if (isBroken) report(setting, sentence)
   if (typeof pattern === 'string' || !tier || !upstream) return null
@@ -173,6 +175,23 @@ function issuerRules(value: RouteInput, trusted: readonly IssuerSource[], all: r
       trusted.length > 0 && (value.audience?.some((audience) => !audiences.includes(audience)) ?? false),
       'audience',
       `expected of the audiences of its issuers: ${audiences.join(', ')}`,
+    ],
+  ]
+}
+
+function introspectionRules(value: RouteInput, trusted: readonly IssuerSource[], { introspect }: TierSettings): readonly Rule[] {
+  const isNamed = value.issuers !== undefined
+  const asked = trusted.filter(({ introspection }) => introspection !== null)
+  return [
+    [
+      asked.length > 1,
+      isNamed ? 'issuers' : 'path',
+      'trusts several issuers with `introspection`: an opaque token does not say which of them to ask, so trust one of them',
+    ],
+    [
+      introspect === 'always' && asked.length < trusted.length,
+      isNamed ? 'issuers' : 'tier',
+      `the tier ${value.tier} has \`introspect: always\`, and an issuer of this route has no \`introspection\``,
     ],
   ]
 }

@@ -2,7 +2,45 @@
 
 import { z } from 'zod'
 import { TOKEN_ALGORITHMS } from '../verify/signatures.js'
-import { fetchUrl, oneOrMore, path, text, time } from './fields.js'
+import { count, fetchUrl, oneOrMore, path, pause, text, time, timeout } from './fields.js'
+
+/** RFC 7662; exactly one of `private_key_jwt`, `tls` and `client_secret` says who asks. */
+const introspection = z.strictObject({
+  endpoint: fetchUrl
+    .describe(
+      'Where it is asked; left out: the `introspection_endpoint` of its metadata, with `tls` the one of `mtls_endpoint_aliases`.',
+    )
+    .optional(),
+  client_id: text.describe('What we are called there.'),
+  private_key_jwt: z
+    .strictObject({
+      key: path.describe('PEM of an EC P-256, Ed25519 or RSA private key (ES256, EdDSA, PS256).'),
+      kid: text.describe('Its name in the key set that is registered there; left out: none is sent.').optional(),
+    })
+    .describe('Authenticates by a signed assertion (RFC 7523), the issuer being its audience.')
+    .optional(),
+  tls: z
+    .strictObject({ cert: path.describe('Our client certificate, PEM.'), key: path.describe('Its private key, PEM.') })
+    .describe('Authenticates by a certificate (RFC 8705 §2).')
+    .optional(),
+  client_secret: text.describe('Authenticates by a secret, in HTTP Basic: take it from a file or the environment.').optional(),
+  signed: z
+    .union([z.literal(false).transform(() => 'off' as const), z.enum(['required', 'off'])])
+    .prefault('off')
+    .describe('`required`: its answers are signed (RFC 9701), and any other is no answer.'),
+  cache: pause
+    .prefault('30s')
+    .describe(
+      'How long its answer about an active token serves, in each process: the longest that a revoked token is still taken. `0s`: every request asks.',
+    ),
+  negative_cache: pause.prefault('10s').describe('How long its answer about a token that is not active serves.'),
+  timeout: timeout.prefault('2s').describe('How long it may take to answer.'),
+  concurrency: count(1, 1000)
+    .prefault(32)
+    .describe(
+      'Questions under way at once, in each process; beyond it requests are refused. Tokens that were never active may take half.',
+    ),
+})
 
 export const issuer = z.strictObject({
   issuer: text.describe('`iss` of its tokens, exactly.'),
@@ -33,4 +71,9 @@ export const issuer = z.strictObject({
     .optional(),
   jwks_refresh: time.prefault('10m').describe('How often the keys are fetched; a key that is gone is dropped then.'),
   jwks_max_stale: time.prefault('24h').describe('How long the last keys serve while the issuer is silent.'),
+  introspection: introspection
+    .describe(
+      'How it is asked whether a token is active (RFC 7662): then its tokens may be opaque. Left out: it is not, and they are JWTs.',
+    )
+    .optional(),
 })

@@ -15,6 +15,7 @@ const JUDGED = {
   token_algorithms: STRONG,
   proof_algorithms: STRONG,
   token_max_ttl: '5m',
+  introspect: 'off',
   proof_max_age: '60s',
   clock_skew: '10s',
   nonce: 'off',

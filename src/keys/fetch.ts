@@ -34,7 +34,7 @@ export async function fetchKeySet(source: IssuerSource, stop: AbortSignal): Prom
   }
 }
 
-type Fetching = { readonly ca: string | null; readonly signal: AbortSignal }
+export type Fetching = { readonly ca: string | null; readonly signal: AbortSignal }
 
 /** Where an issuer's metadata may be, RFC 8414 §3.1 first: there the well-known part stands between host and path. */
 export function metadataUrls(issuer: string): readonly string[] {
@@ -45,6 +45,13 @@ export function metadataUrls(issuer: string): readonly string[] {
 }
 
 async function discover(issuer: string, fetching: Fetching): Promise<string> {
+  const { jwks_uri } = await discoverMetadata(issuer, fetching)
+  if (typeof jwks_uri !== 'string') throw new Error(`the metadata of ${issuer} has no jwks_uri`)
+  return jwks_uri
+}
+
+/** The metadata of an issuer, from where it may be; rejects as `fetchKeySet` does. */
+export async function discoverMetadata(issuer: string, fetching: Fetching): Promise<JsonObject> {
   const problems: string[] = []
   for (const url of metadataUrls(issuer)) {
     const metadata = await fetchObject(url, fetching)
@@ -54,8 +61,7 @@ async function discover(issuer: string, fetching: Fetching): Promise<string> {
     }
     // RFC 8414 §3.3: identical, or the metadata MUST NOT be used: another issuer's keys must never speak for this one.
     if (metadata.issuer !== issuer) throw new Error(`${url} is the metadata of another issuer`)
-    if (typeof metadata.jwks_uri !== 'string') throw new Error(`${url} has no jwks_uri`)
-    return metadata.jwks_uri
+    return metadata
   }
   throw new Error(problems.join('; '))
 }

@@ -11,7 +11,11 @@ export type CacheCounts = { hits: number; misses: number; evictions: number }
 
 export const newCounts = (): CacheCounts => ({ hits: 0, misses: 0, evictions: 0 })
 
-export type CountedCache<V> = Cache<V> & { readonly readings: () => CacheReadings; readonly clear: () => void }
+export type CountedCache<V> = Cache<V> & {
+  readonly readings: () => CacheReadings
+  readonly delete: (key: string) => void
+  readonly clear: () => void
+}
 
 export type CacheBounds<V> = {
   readonly entries: number
@@ -39,6 +43,7 @@ export function createCache<V extends object>(bounds: CacheBounds<V>, counts: Ca
       return value
     },
     set: (key, value) => kept.set(key, value),
+    delete: (key) => void kept.delete(key),
     clear: () => kept.clear(),
     readings: () => ({ ...counts, entries: kept.size, bytes: kept.calculatedSize }),
   }

@@ -87,7 +87,7 @@ export const METRICS = {
     'How late a timer fires that is due every 50 ms; over limits.event_loop_delay new requests are refused as overloaded.',
   ),
   holdfast_cache_hits_total: counter(
-    'Look-ups that found something: tokens, in every request that brings one, and proof_keys, where that is bound to a key.',
+    'Look-ups that found something: tokens, in every request that brings one; proof_keys, where that is bound to a key; opaque_tokens and inactive_tokens, answers of introspection.',
     'cache',
   ),
   holdfast_cache_misses_total: counter('Look-ups that found nothing: what is seen first, and tokens that are none.', 'cache'),
@@ -101,9 +101,19 @@ export const METRICS = {
     'What the entries take, rather too much than too little: at most 80 MiB in each process.',
     'cache',
   ),
+  holdfast_introspection_questions_total: counter(
+    'Questions about tokens that requests needed an answer to, by issuer: active, inactive, failed (no answer, or none that can be used), not_asked (it was silent just before, or introspection.concurrency questions were under way). Answers that were kept are cache hits.',
+    'issuer',
+    'result',
+  ),
+  holdfast_introspection_duration_seconds: histogram(
+    DURATIONS,
+    'How long issuers took to answer questions about tokens.',
+    'issuer',
+  ),
   holdfast_degraded: gauge(
     'max',
-    '1 while something is wrong with this part, as /readyz says in words: issuer_keys, replay_store, audit, reload.',
+    '1 while something is wrong with this part, as /readyz says in words: issuer_keys, introspection, replay_store, audit, reload.',
     'part',
   ),
   holdfast_issuer_keys: gauge('min', 'Keys of an issuer that can be used now.', 'issuer'),
@@ -153,4 +163,4 @@ export const METRICS = {
 export type MetricName = keyof typeof METRICS
 
 /** Parts that can be degraded, as a label. */
-export type Part = 'issuer_keys' | 'replay_store' | 'audit' | 'reload'
+export type Part = 'issuer_keys' | 'introspection' | 'replay_store' | 'audit' | 'reload'

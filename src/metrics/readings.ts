@@ -15,6 +15,7 @@ export type Readings = {
   readonly degraded: Readonly<Record<Part, boolean>>
   readonly audit: { readonly dropped: number; readonly syncs: number; readonly counted: number }
   readonly caches: Readonly<Record<string, CacheReadings>>
+  readonly introspection: readonly IntrospectionReadings[]
   readonly issuers: readonly { readonly issuer: string; readonly keys: number }[]
   readonly expiries: readonly { readonly kind: string; readonly name: string; readonly at: Seconds }[]
   /** Names of the keys that are published; the first signs. */
@@ -43,6 +44,12 @@ export type ConnectionReadings = {
   readonly failed: number
 }
 
+export type IntrospectionReadings = {
+  readonly issuer: string
+  readonly results: Readonly<Record<string, number>>
+  readonly duration: HistogramReadings
+}
+
 export type CacheReadings = {
   readonly hits: number
   readonly misses: number
@@ -60,6 +67,7 @@ export function familiesOf(readings: Readings): readonly Family[] {
     degraded,
     audit,
     caches,
+    introspection,
     issuers,
     expiries,
     assertionKeys,
@@ -90,6 +98,16 @@ export function familiesOf(readings: Readings): readonly Family[] {
     ofCaches('holdfast_cache_evictions_total', ({ evictions }) => evictions),
     ofCaches('holdfast_cache_entries', ({ entries }) => entries),
     ofCaches('holdfast_cache_bytes', ({ bytes }) => bytes),
+    samplesFamily(
+      'holdfast_introspection_questions_total',
+      introspection.flatMap(({ issuer, results }) =>
+        Object.entries(results).map(([result, count]): [Labels, number] => [{ issuer, result }, count]),
+      ),
+    ),
+    histogramFamily(
+      'holdfast_introspection_duration_seconds',
+      introspection.map(({ issuer, duration }) => [{ issuer }, duration]),
+    ),
     by('holdfast_degraded', 'part', Object.fromEntries(parts)),
     samplesFamily(
       'holdfast_issuer_keys',

@@ -22,6 +22,10 @@ const SETTINGS = {
   ),
   token_algorithms: setting(algorithms, 'Algorithms an access token may be signed with, where its issuer also lists them.'),
   proof_algorithms: setting(noRsaPkcs1, 'Algorithms a DPoP proof may be signed with; the challenge’s `algs`.'),
+  introspect: setting(
+    z.union([z.literal(false).transform(() => 'off' as const), z.enum(['off', 'always'])]),
+    'Whether the issuer is asked about the token anew on every request, a JWT too: then what is revoked there is refused here at once. With `off` it is asked about opaque tokens, and its answer serves for `introspection.cache`.',
+  ),
   clock_skew: setting(duration, 'How far ahead of ours the clocks of issuers and clients may be.'),
   body_digest: setting(onOff, 'Whether the body is held and its SHA-256 put into the assertion (`bdh`).'),
   max_body: setting(size, 'The largest body.'),

@@ -69,7 +69,13 @@ export const REASONS = {
     title: 'The issuer keys are unavailable; try again shortly with a new proof.',
     spec: 'RFC 7517 §5',
   },
+  introspection_unavailable: {
+    status: 503,
+    title: 'The issuer cannot say whether the access token is active; try again shortly with a new proof.',
+    spec: 'RFC 7662 §2.3',
+  },
   token_signature: { ...token, title: 'The access token is not signed by its issuer.', spec: 'RFC 9068 §4' },
+  token_inactive: { ...token, title: 'The access token is not active.', spec: 'RFC 7662 §2.2' },
   token_claim: { ...token, title: 'The access token lacks a required claim.', spec: 'RFC 9068 §2.2' },
   token_audience: { ...token, title: 'The access token is for another audience.', spec: 'RFC 9068 §4' },
   token_expired: { ...token, title: 'The access token expired.', spec: 'RFC 9068 §4' },

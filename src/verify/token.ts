@@ -36,7 +36,7 @@ export async function verifyToken(raw: string, judge: TokenJudge, ports: VerifyP
   const generation = ports.keysGeneration(issuer)
   const unsigned = await verifyIssuerSignature(jws, issuer, ports)
   if (unsigned !== null) return unsigned
-  const token = readClaims(jws, issuer, sha256(raw))
+  const token = readClaims(jws, { issuer, names: issuer.claims, isComplete: issuer.typ === 'at+jwt', ath: sha256(raw) })
   if (token instanceof Denial) return token
   const denial = acceptsClaims(token, judge)
   if (denial !== null) return denial
@@ -83,26 +83,36 @@ function readList(value: unknown): readonly string[] | null {
   return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : null
 }
 
-/** RFC 9068 §2.2; of a legacy issuer (`typ: JWT`) only iss, aud, exp and iat are demanded. */
-function readClaims(jws: Jws, issuer: Issuer, ath: string): AccessToken | Denial {
-  const claims = jws.payload
+/** How the claims of a token are read. */
+type Reading = {
+  readonly issuer: Issuer
+  readonly names: Issuer['claims']
+  /** Must it have `sub`, `jti` and its client? */
+  readonly isComplete: boolean
+  readonly ath: string
+}
+
+/** RFC 9068 §2.2; of a legacy issuer (`typ: JWT`) and of opaque tokens only aud, exp and iat are demanded. */
+export function readClaims(
+  { header, payload: claims }: Pick<Jws, 'header' | 'payload'>,
+  { issuer, names, isComplete, ath }: Reading,
+): AccessToken | Denial {
   const { exp, iat, nbf, sub, jti } = claims
-  const clientId = claims[issuer.claims.client_id]
-  const scope = claims[issuer.claims.scope]
+  const clientId = claims[names.client_id]
+  const scope = claims[names.scope]
   const audience = readList(claims.aud)
   if (audience === null || audience.length === 0) return deny('token_claim', 'aud')
   if (!isTime(exp)) return deny('token_claim', 'exp')
   if (!isTime(iat)) return deny('token_claim', 'iat')
   if (exp < iat) return deny('token_claim', 'exp before iat')
   if (!isOptional(nbf, isTime)) return deny('token_claim', 'nbf')
-  const legacy = issuer.typ === 'JWT'
-  if (!isText(sub) && !(legacy && sub === undefined)) return deny('token_claim', 'sub')
-  if (!isText(jti) && !(legacy && jti === undefined)) return deny('token_claim', 'jti')
-  if (!isText(clientId) && !(legacy && clientId === undefined)) return deny('token_claim', issuer.claims.client_id)
+  if (!isText(sub) && !(!isComplete && sub === undefined)) return deny('token_claim', 'sub')
+  if (!isText(jti) && !(!isComplete && jti === undefined)) return deny('token_claim', 'jti')
+  if (!isText(clientId) && !(!isComplete && clientId === undefined)) return deny('token_claim', names.client_id)
   const scopes = scope === undefined ? [] : readList(scope)
-  if (scopes === null) return deny('token_claim', issuer.claims.scope)
+  if (scopes === null) return deny('token_claim', names.scope)
   return {
-    header: jws.header,
+    header,
     claims,
     issuer,
     clientId: clientId ?? '',
@@ -118,7 +128,7 @@ function readClaims(jws: Jws, issuer: Issuer, ath: string): AccessToken | Denial
 }
 
 /** `exp` has no leeway; `nbf` and `iat` may be `clock_skew` ahead (contract §3, FAPI 2.0 §5.3.2.1). */
-function acceptsClaims(token: AccessToken, judge: TokenJudge): Denial | null {
+export function acceptsClaims(token: AccessToken, judge: TokenJudge): Denial | null {
   const accepted = judge.policy.audience ?? token.issuer.audience
   if (!token.audience.some((audience) => accepted.includes(audience))) return deny('token_audience')
   if (judge.now >= token.exp) return deny('token_expired')

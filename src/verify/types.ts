@@ -74,7 +74,7 @@ export type BindingMethod = 'dpop' | 'mtls'
 /** The `cnf` claim, parsed (RFC 7800 §3). At least one member is there. */
 export type Confirmation = { readonly jkt: string | null; readonly x5tS256: string | null }
 
-/** A verified access token (RFC 9068). */
+/** A verified access token (RFC 9068), or what its issuer said of an opaque one (RFC 7662), which has no header. */
 export type AccessToken = {
   readonly header: JsonObject
   readonly claims: JsonObject
@@ -160,7 +160,21 @@ export type Issuer = {
   /** `at+jwt`: strict RFC 9068; `JWT`: a legacy issuer. */
   readonly typ: 'at+jwt' | 'JWT'
   readonly claims: { readonly client_id: string; readonly scope: string }
+  /** Set where it can be asked about tokens (RFC 7662): then its tokens may be opaque. */
+  readonly introspection: { readonly client_id: string } | null
 }
+
+/**
+ * What the issuer says of a token now: all it says of an active one, `inactive`, or why it can't be known (for the operator). The
+ * answer is from `notBefore` (epoch seconds) or later; null: as old as the issuer's `cache` allows. A promise only where it is asked.
+ */
+export type Introspect = (
+  issuer: Issuer,
+  token: { readonly raw: string; readonly hash: string },
+  notBefore: Seconds | null,
+) => Introspected | Promise<Introspected>
+
+export type Introspected = { readonly active: JsonObject } | 'inactive' | { readonly unavailable: string }
 
 /** A key of an issuer that fits, ready for node:crypto. */
 export type IssuerKey = { readonly kid: string | null; readonly key: KeyObject }
@@ -182,6 +196,7 @@ export type VerifyPorts = {
   readonly keysFor: KeysFor
   /** Changes whenever a key of this issuer is gone: what was verified by it is then verified again. */
   readonly keysGeneration: (issuer: Issuer) => number
+  readonly introspect: Introspect
   /** When a nonce of ours was made, or null when it is not one of ours. */
   readonly nonceTime: (nonce: string) => Seconds | null
   readonly tokens: Cache<VerifiedToken>

@@ -6,6 +6,7 @@
 import { applies, type Check, type Gathered, type Parsed, type Rules, runCheck, type Settings } from './checks/check.js'
 import { PROOF_CHECKS, ROUTE_CHECKS, TOKEN_CHECKS } from './checks/index.js'
 import { readCredentials } from './credentials.js'
+import { confirmActive, opaqueIssuer, verifyOpaque } from './opaque.js'
 import type { Policy } from './policy.js'
 import { isProofSigned, readProof } from './proof.js'
 import { REPORTABLE } from './reasons.js'
@@ -42,6 +43,7 @@ export const STEPS: readonly Step[] = [
   { name: 'proof', spec: 'RFC 9449 §4.3 (1) to (5), (7)', settings: ['proof_algorithms'] },
   ...PROOF_LIST.map(stepOf),
   { name: 'proof-signature', spec: 'RFC 9449 §4.3 (6)', settings: [] },
+  { name: 'introspection', spec: 'RFC 7662 §2', settings: ['introspect'] },
   ...ROUTE_LIST.map(stepOf),
 ]
 
@@ -61,8 +63,13 @@ export function verify(question: Question, now: Seconds, ports: VerifyPorts): Ev
 
   const judge = { policy, now }
   const known = knownToken(raw, judge, ports)
-  if (known !== null) return verifySender({ question, now, ports, scheme, token: known })
-  return verifyToken(raw, judge, ports).then((token) => verifySender({ question, now, ports, scheme, token }))
+  if (known !== null) return verifySender({ question, now, ports, scheme, token: known, raw })
+  const issuer = opaqueIssuer(raw, policy)
+  if (issuer === null)
+    return verifyToken(raw, judge, ports).then((token) => verifySender({ question, now, ports, scheme, token, raw }))
+  const opaque = verifyOpaque({ ...judge, raw, issuer, receivedAt: inbound.receivedAt }, ports)
+  const go = (token: AccessToken | Denial) => verifySender({ question, now, ports, scheme, token, raw: null })
+  return opaque instanceof Promise ? opaque.then(go) : go(opaque)
 }
 
 const NOTHING_FOUND: Refused['found'] = { token: null, scheme: null, proof: null }
@@ -87,10 +94,12 @@ type Presented = {
   readonly scheme: Scheme
   /** Or why it is none. */
   readonly token: AccessToken | Denial
+  /** A JWT, for its issuer to be asked about where the tier says so; null: it was. */
+  readonly raw: string | null
 }
 
 /** All that comes after the token itself: how it is bound, that its sender holds the key, and what it may do. */
-function verifySender({ question, now, ports, scheme, token }: Presented): Evidence | Refused {
+function verifySender({ question, now, ports, scheme, token, raw }: Presented): Evidence | Refused | Promise<Evidence | Refused> {
   const { inbound, match, trace } = question
   const { policy } = match.route
   if (token instanceof Denial) return refused('token', token, { token: null, scheme, proof: null }, trace)
@@ -136,18 +145,29 @@ function verifySender({ question, now, ports, scheme, token }: Presented): Evide
     if (!proof.isKnownHeader) ports.proofHeaders.set(proof.header.jkt, proof.header)
   }
 
-  const barred = run.all(ROUTE_LIST, gathered)
-  if (barred !== null) return { denial: barred, found }
-  return {
-    ...nothingProven(question, now),
-    token,
-    scheme,
-    proof,
-    nonceTime,
-    certificate: confirmation !== null && confirmation.x5tS256 !== null ? inbound.peer.certificate : null,
-    tenant: policy.tenant === null ? null : String(token.claims[policy.tenant.claim]),
-    reported: run.reported,
+  const judgeRoute = (): Evidence | Refused => {
+    const barred = run.all(ROUTE_LIST, gathered)
+    if (barred !== null) return { denial: barred, found }
+    return {
+      ...nothingProven(question, now),
+      token,
+      scheme,
+      proof,
+      nonceTime,
+      certificate: confirmation !== null && confirmation.x5tS256 !== null ? inbound.peer.certificate : null,
+      tenant: policy.tenant === null ? null : String(token.claims[policy.tenant.claim]),
+      reported: run.reported,
+    }
   }
+  if (policy.introspect !== 'always' || raw === null) return judgeRoute()
+  // Only now, when the key is proven: whoever holds a stolen token can't have its issuer asked.
+  const active = confirmActive(raw, token, inbound.receivedAt, ports)
+  const conclude = (inactive: Denial | null): Evidence | Refused => {
+    if (inactive !== null) return refused('introspection', inactive, found, trace)
+    trace?.('introspection', null)
+    return judgeRoute()
+  }
+  return active instanceof Promise ? active.then(conclude) : conclude(active)
 }
 
 function refused(step: string, denial: Denial, found: Refused['found'], trace: Trace | undefined): Refused {

@@ -17,12 +17,14 @@ const ISSUER: Issuer = {
   algorithms: ['ES256'],
   typ: 'at+jwt',
   claims: { client_id: 'client_id', scope: 'scope' },
+  introspection: null,
 }
 
 const POLICY: Policy = {
   token: 'required',
   token_algorithms: ['ES256'],
   proof_algorithms: ['ES256'],
+  introspect: 'off',
   clock_skew: 10,
   body_digest: true,
   max_body: 1024 * 1024,
@@ -113,6 +115,7 @@ export async function judge(change: Change = {}): Promise<Judged> {
       isRemembered: () => true,
       keysFor: () => [{ kid: 'issuer-1', key: issuerKey.publicKey }],
       keysGeneration: () => 1,
+      introspect: () => 'inactive',
       nonceTime: () => null,
       tokens: new Map(),
       proofHeaders: new Map(),

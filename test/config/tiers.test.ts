@@ -13,6 +13,7 @@ binding              | -                  | none      | none      | any       | 
 token_algorithms     | -                  | PS256 ES256 EdDSA RS256 | PS256 ES256 EdDSA | PS256 ES256 EdDSA | PS256 ES256 EdDSA
 proof_algorithms     | -                  | PS256 ES256 EdDSA | PS256 ES256 EdDSA | PS256 ES256 EdDSA | PS256 ES256 EdDSA
 token_max_ttl        | -                  | 3600      | 600       | 300       | 300
+introspect           | -                  | off       | off       | off       | off
 proof_max_age        | -                  | 60        | 60        | 60        | 60
 clock_skew           | -                  | 10        | 10        | 10        | 10
 nonce                | -                  | off       | off       | off       | required

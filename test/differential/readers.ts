@@ -36,6 +36,7 @@ const issuer: Issuer = {
   algorithms: ['ES256', 'PS256', 'EdDSA'],
   typ: 'at+jwt',
   claims: { client_id: 'client_id', scope: 'scope' },
+  introspection: null,
 }
 
 const policy: Policy = (() => {
@@ -53,6 +54,7 @@ if (typeof keySet === 'string' || keySet.length !== 3) throw new Error(`the key 
 export const makePorts = (): VerifyPorts => ({
   keysFor: (_, header) => selectKeys(keySet, header) ?? [],
   keysGeneration: () => 0,
+  introspect: () => 'inactive',
   nonceTime: () => null,
   tokens: new Map<string, VerifiedToken>(),
   proofHeaders: new Map<string, ProofHeader>(),

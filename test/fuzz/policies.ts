@@ -12,6 +12,7 @@ export const ISSUER: Issuer = {
   algorithms: ['ES256', 'EdDSA', 'PS256'],
   typ: 'at+jwt',
   claims: { client_id: 'client_id', scope: 'scope' },
+  introspection: null,
 }
 
 /** A built-in tier with some of it changed. */

@@ -51,6 +51,7 @@ export const source = (issuer: string, keys: IssuerSource['keys'], more: Partial
   algorithms: ['PS256', 'ES256', 'EdDSA'],
   typ: 'at+jwt',
   claims: { client_id: 'client_id', scope: 'scope' },
+  introspection: null,
   keys,
   ca: null,
   jwks_refresh: 600,

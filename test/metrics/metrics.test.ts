@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { createCaches } from '../../src/caches.js'
+import { createCaches, newCacheCounts } from '../../src/caches.js'
 import { createCache, newCounts } from '../../src/metrics/caches.js'
 import { METRICS } from '../../src/metrics/catalogue.js'
 import { createHistogram } from '../../src/metrics/histogram.js'
@@ -307,7 +307,7 @@ t.test('an expired token that makes room is not counted, one that is good is', a
   const { evidence } = makeGrant()
   const { token } = evidence
   if (token === null) throw new Error('a token was granted')
-  const counts = { tokens: newCounts(), proof_keys: newCounts() }
+  const counts = newCacheCounts()
   let now = evidence.now
   const { tokens } = createCaches(counts, () => now)
   const claims = { text: 'x'.repeat(1024 ** 2) }

@@ -3,8 +3,7 @@
 // Arguments: `tokens` and the issuer's key, or `proofs`.
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { createInterface } from 'node:readline'
-import { createCaches } from '../../src/caches.js'
-import { newCounts } from '../../src/metrics/caches.js'
+import { createCaches, newCacheCounts } from '../../src/caches.js'
 import type { Policy } from '../../src/verify/policy.js'
 import { isProofSigned, readProof } from '../../src/verify/proof.js'
 import { verifyToken } from '../../src/verify/token.js'
@@ -16,7 +15,7 @@ import { issuer } from '../support/granted.js'
 const FIRST = 100
 
 const [kind, jwk = '{}'] = process.argv.slice(2)
-const caches = createCaches({ tokens: newCounts(), proof_keys: newCounts() }, () => Date.now() / 1000)
+const caches = createCaches(newCacheCounts(), () => Date.now() / 1000)
 const cache = kind === 'tokens' ? caches.tokens : caches.proof_keys
 const policy = { trustedIssuers: [issuer], token_algorithms: ['ES256'], clock_skew: 10, audience: null } as unknown as Policy
 
@@ -40,7 +39,13 @@ function keepProof(line: string): void {
 const key = kind === 'tokens' ? createPublicKey({ key: JSON.parse(jwk) as JsonWebKey, format: 'jwk' }) : null
 async function keepToken(line: string): Promise<void> {
   const ports = {
-    ...{ tokens: caches.tokens, proofHeaders: caches.proof_keys, keysGeneration: () => 1, nonceTime: () => null },
+    ...{
+      tokens: caches.tokens,
+      proofHeaders: caches.proof_keys,
+      keysGeneration: () => 1,
+      introspect: () => 'inactive' as const,
+      nonceTime: () => null,
+    },
     ...{ keysFor: () => (key === null ? [] : [{ key, kid: null }]), limits: { credential_bytes: 8192, proof_bytes: 8192 } },
   }
   const token = await verifyToken(received(line), { policy, now: Date.now() / 1000 }, ports)

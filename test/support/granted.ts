@@ -25,6 +25,7 @@ export const issuer: Issuer = {
   algorithms: ['ES256'],
   typ: 'at+jwt',
   claims: { client_id: 'client_id', scope: 'scope' },
+  introspection: null,
 }
 
 export const makeUpstream = (change: Partial<Upstream> = {}): Upstream => ({

@@ -1,8 +1,7 @@
 // By what tokens and keys are known again: all of their text, and nothing else (src/caches.ts).
 import fc from 'fast-check'
 import t from 'tap'
-import { createCaches } from '../../src/caches.js'
-import { newCounts } from '../../src/metrics/caches.js'
+import { createCaches, newCacheCounts } from '../../src/caches.js'
 import { ownCopy } from '../../src/verify/jws.js'
 import type { Policy } from '../../src/verify/policy.js'
 import { knownToken, verifyToken } from '../../src/verify/token.js'
@@ -26,10 +25,11 @@ const judge = { policy, now: Date.now() / 1000 }
 const key: IssuerKey = { kid: null, key: issuerKey.publicKey }
 
 function portsOf(changes: Partial<VerifyPorts> = {}): VerifyPorts {
-  const caches = createCaches({ tokens: newCounts(), proof_keys: newCounts() }, () => judge.now)
+  const caches = createCaches(newCacheCounts(), () => judge.now)
   return {
     keysFor: () => [key],
     keysGeneration: () => 1,
+    introspect: () => 'inactive',
     nonceTime: () => null,
     tokens: caches.tokens,
     proofHeaders: caches.proof_keys,

@@ -82,6 +82,8 @@ const FAULTS: readonly Fault[] = [
   { reason: 'nonce_missing', change: proof((p) => delete p.claims.nonce) },
   { reason: 'proof_too_old', change: proof((p, r) => (p.claims.iat = r.now - 5000)) },
   { reason: 'proof_signature', change: (r) => (r.spoilProof = flip) },
+  { reason: 'introspection_unavailable', change: (r) => (r.token.claims.away = true) },
+  { reason: 'token_inactive', change: (r) => (r.token.claims.revoked = true) },
   { reason: 'token_lifetime', change: (r) => (r.token.claims.iat = Number(r.token.claims.exp) - 4000) },
   { reason: 'scope_missing', change: (r) => (r.token.claims.scope = 'none') },
   { reason: 'client_not_allowed', change: (r) => (r.token.claims.client_id = 'client-2') },
@@ -98,6 +100,7 @@ const ISSUER: Issuer = {
   algorithms: ['ES256'],
   typ: 'at+jwt',
   claims: { client_id: 'client_id', scope: 'scope' },
+  introspection: null,
 }
 const POLICY = {
   token: 'required',
@@ -106,6 +109,7 @@ const POLICY = {
   clock_skew: 10,
   binding: 'both',
   token_max_ttl: 300,
+  introspect: 'always',
   proof_max_age: 60,
   nonce: 'required',
   step_up: 'required',
@@ -122,6 +126,10 @@ const POLICY = {
 const ports = (draft: Draft): VerifyPorts => ({
   keysFor: (_, { kid }) => (kid === 'away' ? 'unavailable' : [{ kid: 'issuer-1', key: issuerKey.publicKey }]),
   keysGeneration: () => 1,
+  introspect: () => {
+    const { away, revoked } = draft.token.claims
+    return away ? { unavailable: 'away' } : revoked ? 'inactive' : { active: { active: true } }
+  },
   nonceTime: (nonce) => (nonce === 'ours' ? draft.now : null),
   tokens: new Map(),
   proofHeaders: new Map(),

@@ -50,6 +50,7 @@ const portsOf = (keys: Keys): VerifyPorts => ({
   keysFor: (_, { kid, alg }) =>
     keys.filter((key) => (kid === null ? key.alg === alg : key.alg === kid)).map((key) => ({ kid: key.alg, key: key.publicKey })),
   keysGeneration: () => 0,
+  introspect: () => 'inactive',
   nonceTime: () => null,
   tokens: new LRUCache<string, VerifiedToken>({ max: 500 }),
   proofHeaders: new LRUCache<string, ProofHeader>({ max: 500 }),
