@@ -20,7 +20,10 @@ const RULES: Readonly<Record<string, Rule>> = {
     src: ['verify', 'config/config', 'keys/addresses', 'keys/fetch', 'metrics'],
     npm: ['undici', 'jose', 'node:crypto'],
   },
-  config: { src: ['verify'], npm: ['yaml', 'zod', 'node:fs', 'node:path', 'node:os', 'node:crypto', 'node:tls', 'node:util'] },
+  config: {
+    src: ['verify'],
+    npm: ['yaml', 'zod', 'node:fs', 'node:path', 'node:os', 'node:crypto', 'node:net', 'node:tls', 'node:util'],
+  },
   audit: {
     src: ['verify'],
     npm: ['node:crypto', 'node:fs', 'node:fs/promises', 'node:path', 'node:util', 'node:timers/promises'],

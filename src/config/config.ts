@@ -2,6 +2,7 @@
 
 import type { Bytes, Seconds } from '../verify/scalars.js'
 import type { Issuer, Route, RouteMatch, Upstream } from '../verify/types.js'
+import type { ClientInput } from './schema-clients.js'
 
 export type TlsFiles = { readonly key: string; readonly cert: string }
 
@@ -84,6 +85,19 @@ export type IntrospectionSettings = {
   readonly concurrency: number
 }
 
+/** A client as the registry has it, for those who look after it; what requests are judged by is `Registration`. */
+export type RegisteredClient = Omit<ClientInput, 'issuer'> & {
+  readonly issuer: string
+  /** When its keys must be rotated next; null: they never were. */
+  readonly endOfKeys: Seconds | null
+  /** When the last of its certificates ends; null: it is not known. */
+  readonly endOfCertificates: Seconds | null
+  /** Names of the tiers up to its highest. */
+  readonly tiers: ReadonlySet<string>
+  /** Where it stands: lines and columns from 1, settings joined by dots. */
+  readonly written: { readonly file: string; readonly line: number; readonly column: number; readonly path: string }
+}
+
 export type RedisSettings = {
   readonly url: string | null
   readonly sentinels: readonly string[]
@@ -122,6 +136,8 @@ export type Config = {
   readonly watch: Seconds | null
   readonly limits: Limits
   readonly issuers: readonly IssuerSource[]
+  /** null: there is no registry. */
+  readonly clients: readonly RegisteredClient[] | null
   readonly replay: { readonly store: 'memory' } | { readonly store: 'redis'; readonly redis: RedisSettings }
   /** [current, previous]; empty: made at start. */
   readonly nonceSecrets: readonly string[]

@@ -1,5 +1,6 @@
 // The issuers, resolved: what a token of theirs must be, and where their keys come from.
 
+import type { Registry } from '../verify/registration.js'
 import type { IntrospectionSettings, IssuerSource } from './config.js'
 import { isFetchable } from './fields.js'
 import { absolute, readCaFile, readClientKey, readJwksFile, readPair } from './files.js'
@@ -7,19 +8,27 @@ import type { Loading, Rule } from './loading.js'
 import type { IssuerInput } from './schema.js'
 import { type Located, under } from './source.js'
 
-export function resolveIssuers(issuers: readonly Located<IssuerInput>[], loading: Loading): readonly IssuerSource[] {
+/** `registries`: the clients of each; null: there is no registry. */
+export function resolveIssuers(
+  issuers: readonly Located<IssuerInput>[],
+  registries: ReadonlyMap<string, Registry> | null,
+  loading: Loading,
+): readonly IssuerSource[] {
   const names = issuers.map(({ value }) => value.issuer)
   return issuers.map(({ value, place }, i) => {
     if (names.indexOf(value.issuer) < i) loading.findings.problem(under(place, 'issuer'), 'this issuer stands here twice')
     for (const [isBroken, setting, sentence] of rulesOf(value))
       if (isBroken) loading.findings.problem(under(place, setting), sentence)
-    const { issuer, audience, algorithms, typ, claims, tls, jwks_refresh, jwks_max_stale } = value
+    const { issuer, audience, algorithms, typ, claims, evidence, tls, jwks_refresh, jwks_max_stale } = value
+    const registry = registries?.get(issuer)
     return {
       issuer,
       audience,
       algorithms,
       typ,
       claims,
+      evidence,
+      ...(registry === undefined ? {} : { registry }),
       keys: keysOf({ value, place }, loading),
       ca: tls === undefined ? null : readCaFile({ value: tls.ca, place: under(place, 'tls', 'ca') }, loading),
       jwks_refresh,

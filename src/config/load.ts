@@ -4,8 +4,10 @@
 import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import { demandAddresses } from './behind.js'
+import { type Clients, resolveClients } from './clients.js'
 import type { Config } from './config.js'
 import { disk as systemDisk } from './disk.js'
+import { absolute } from './files.js'
 import { deepFreeze } from './freeze.js'
 import { readIncludes } from './include.js'
 import { type Environment, interpolate } from './interpolate.js'
@@ -17,10 +19,11 @@ import { createFindings, type Problem } from './problems.js'
 import { demandFixed } from './reload.js'
 import { warnOfRotation } from './rotation.js'
 import { resolveRoutes } from './routes.js'
-import { readIncluded, readRaw, readSections, type Sections } from './sections.js'
-import { type Place, readSource, type Source, under } from './source.js'
+import type { ClientInput } from './schema.js'
+import { readClientsFile, readIncluded, readRaw, readSections, type Sections } from './sections.js'
+import { type Located, type Place, readSource, type Source, under } from './source.js'
 import { resolveAssertion, resolveAudit, resolveReplay, resolveTracing, resolveWorkers } from './state.js'
-import { resolveTiers } from './tiers.js'
+import { originsOf, resolveTiers } from './tiers.js'
 import { resolveUpstreams } from './upstreams.js'
 import { warn } from './warnings.js'
 
@@ -62,11 +65,28 @@ function load(source: Source, loading: Loading): Config | null {
   const routes = [...own.routes, ...included.flatMap((one) => readIncluded(one, loading))]
   if (routes.length === 0 && loading.findings.problems().length === 0)
     loading.findings.problem(under(own.main, 'routes'), 'is required: without routes every request is refused')
-  return assemble({ ...own, routes }, [source, ...included], loading)
+  const { clients, source: clientsSource } = readRegistry(own.clients, loading)
+  return assemble({ ...own, routes, clients }, [source, ...included, ...clientsSource], loading)
 }
 
+type Registered = { readonly clients: readonly Located<ClientInput>[] | null; readonly source: readonly Source[] }
+
+/** The clients, and the file that they are in where it is another one. */
+function readRegistry(clients: Sections['clients'], loading: Loading): Registered {
+  if (clients === null || !('value' in clients)) return { clients, source: [] }
+  const source = readSource(absolute(clients), loading.disk)
+  if (typeof source === 'string') {
+    loading.findings.problem(clients.place, `the file ${source}`)
+    return { clients: [], source: [] }
+  }
+  interpolate(source, loading)
+  return { clients: readClientsFile(source, loading), source: [source] }
+}
+
+type Parts = Omit<Sections, 'clients'> & { readonly clients: Registered['clients'] }
+
 /** Goes on as long as there is something to judge, so that all problems are found; null where a part is missing. */
-function assemble(sections: Sections, sources: readonly Source[], loading: Loading): Config | null {
+function assemble(sections: Parts, sources: readonly Source[], loading: Loading): Config | null {
   const { main, single } = sections
   const at = (...path: readonly string[]): Place => under(main, ...path)
   const origins = { place: at('public_origins'), ...loading }
@@ -84,11 +104,13 @@ function assemble(sections: Sections, sources: readonly Source[], loading: Loadi
   const assertion = single.assertion && resolveAssertion(single.assertion, { ...loading, place: at('assertion'), publicOrigins })
   const store = single.replay?.store ?? 'redis'
   const workers = single.workers && resolveWorkers(single.workers, store, { ...loading, place: at('workers') })
+  const tiers = resolveTiers(sections.tiers, loading, sections.clients !== null)
+  const clients = resolveRegistry(sections, tiers, loading)
   const issuers = resolveIssuers(
     sections.issuers.filter((one) => one !== null),
+    clients?.registries ?? null,
     loading,
   )
-  const tiers = resolveTiers(sections.tiers, loading)
   const upstreams = resolveUpstreams(sections.upstreams, single.assertion?.header ?? '', loading)
   const areIssuersKnown = sections.issuers.every((one) => one !== null)
   const known = { tiers, upstreams, issuers, areIssuersKnown, publicOrigins }
@@ -118,6 +140,7 @@ function assemble(sections: Sections, sources: readonly Source[], loading: Loadi
     watch,
     limits,
     issuers,
+    clients: clients?.list ?? null,
     replay,
     nonceSecrets: dpop.nonce_secret ?? [],
     audit: resolveAudit(audit, at('audit'), loading),
@@ -132,6 +155,20 @@ function assemble(sections: Sections, sources: readonly Source[], loading: Loadi
     warnOfRotation(config, { main, running: loading.running, now: Date.now() / 1000 }, loading.findings)
   if (loading.isCheck) warn(config, { main, routes: routes.map(({ place }) => place) }, loading)
   return config
+}
+
+function resolveRegistry(
+  { clients, ...sections }: Parts,
+  tiers: ReturnType<typeof resolveTiers>,
+  loading: Loading,
+): Clients | null {
+  if (clients === null) return null
+  const known = {
+    issuers: sections.issuers.flatMap((one) => (one === null ? [] : [one.value.issuer])),
+    origins: originsOf(sections.tiers, tiers),
+    paths: new Set(sections.routes.map(({ value }) => value.path)),
+  }
+  return resolveClients(clients, { ...loading, known })
 }
 
 /** Of one file without includes it is what `sha256sum` prints; secrets are not in it. */

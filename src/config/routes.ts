@@ -11,6 +11,7 @@ import { servedMethods } from './matcher.js'
 import { type Pattern, readPattern } from './pattern.js'
 import type { RouteInput, RouteRules } from './schema.js'
 import { type Located, positionOf, under } from './source.js'
+import { resolveTenant, tenantRules } from './tenant.js'
 
 /** What routes refer to. null: it is there but wrong, and that was reported. */
 export type Known = {
@@ -48,6 +49,7 @@ function resolve({ value, place }: Located<RouteInput>, at: At): Route | null {
   const origins = chooseOrigins(value.origins, known.publicOrigins, { ...at, place: under(place, 'origins') })
   const rules = [
     ...(typeof pattern === 'string' ? [] : pathRules(value, pattern)),
+    ...tenantRules(value.tenant ?? null, origins, upstream ?? null),
     ...(tier ? tierRules(value, tier) : []),
     ...(tier && tier.token === 'required' && known.areIssuersKnown
       ? [...issuerRules(value, issuers, known.issuers), ...introspectionRules(value, issuers, tier)]
@@ -63,6 +65,7 @@ function resolve({ value, place }: Located<RouteInput>, at: At): Route | null {
     policy: {
       ...tier,
       ...routeRules(value),
+      tenant: resolveTenant(value.tenant ?? null, origins, upstream),
       report_only_until: value.report_only_until === undefined ? tier.report_only_until : value.report_only_until,
       trustedIssuers: issuers,
       audience: value.audience ?? null,

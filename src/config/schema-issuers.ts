@@ -42,6 +42,11 @@ const introspection = z.strictObject({
     ),
 })
 
+const claimName = z
+  .string()
+  .regex(/^claim\../, 'expected claim.NAME, a claim of its tokens')
+  .transform((text) => text.slice('claim.'.length))
+
 export const issuer = z.strictObject({
   issuer: text.describe('`iss` of its tokens, exactly.'),
   audience: oneOrMore(text).describe('`aud` that tokens for us have; any of a list will do.'),
@@ -65,6 +70,14 @@ export const issuer = z.strictObject({
     })
     .prefault({})
     .describe('Where the issuer calls claims otherwise.'),
+  evidence: z
+    .strictObject({
+      client_auth: claimName.describe('Says how the client authenticated: a `token_endpoint_auth_method`.').optional(),
+      par: claimName.describe('Is true where the request was pushed (RFC 9126).').optional(),
+      request_object: claimName.describe('Is true where the request was signed (RFC 9101).').optional(),
+    })
+    .prefault({})
+    .describe('Claims, as `claim.NAME`, in which it asserts how a client got its token: with `clients`, for `client_profile`.'),
   tls: z
     .strictObject({ ca: path.describe('A private CA, PEM.') })
     .describe('For discovery and keys; left out: the system’s CAs.')

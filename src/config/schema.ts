@@ -4,6 +4,7 @@
 import { z } from 'zod'
 import { orOff } from '../verify/scalars.js'
 import { count, name, path, pause, text, watchInterval } from './fields.js'
+import { client } from './schema-clients.js'
 import { issuer } from './schema-issuers.js'
 import { admin, cors, limits, listener } from './schema-listen.js'
 import { route, tier } from './schema-routes.js'
@@ -40,12 +41,20 @@ export const SINGLE = {
 } as const
 
 /** Parts that are lists or maps of what is judged one by one. */
-export const ELEMENTS = { listen: listener, issuers: issuer, tiers: tier, upstreams: upstream, routes: route } as const
+export const ELEMENTS = {
+  listen: listener,
+  issuers: issuer,
+  tiers: tier,
+  upstreams: upstream,
+  routes: route,
+  clients: client,
+} as const
 
 export type Single = { readonly [K in keyof typeof SINGLE]: z.output<(typeof SINGLE)[K]> }
 export type Listen = z.output<typeof listener>
 export type IssuerInput = z.output<typeof issuer>
 export type UpstreamInput = z.output<typeof upstream>
+export type { ClientInput } from './schema-clients.js'
 export type { RouteInput, RouteRules, TierInput } from './schema-routes.js'
 
 /** An included file. */
@@ -65,6 +74,12 @@ export const routesFile = z.strictObject({
   watch: SINGLE.watch,
   limits: SINGLE.limits,
   issuers: z.array(issuer).prefault([]).describe('Whose tokens are trusted.'),
+  clients: z
+    .union([path, z.array(client)])
+    .describe(
+      'The registry of OAuth clients: a list, or the file that holds one, such as clients.yaml. Left out: every client that an issuer knows. Not a route’s `clients`, which names some of them.',
+    )
+    .optional(),
   replay: SINGLE.replay,
   dpop: SINGLE.dpop,
   audit: SINGLE.audit,

@@ -6,6 +6,7 @@ import { NAME } from './fields.js'
 import type { Loading } from './loading.js'
 import { parse } from './parse.js'
 import {
+  type ClientInput,
   ELEMENTS,
   type IssuerInput,
   type Listen,
@@ -27,6 +28,8 @@ export type Sections = {
   readonly tiers: ReadonlyMap<string, Located<TierInput> | null>
   readonly upstreams: ReadonlyMap<string, Located<UpstreamInput> | null>
   readonly routes: readonly Located<RouteInput>[]
+  /** A string: the file that holds them. null: there is no registry. */
+  readonly clients: readonly Located<ClientInput>[] | Located<string> | null
 }
 
 type Raw = { readonly [key: string]: unknown }
@@ -82,7 +85,28 @@ export function readSections(source: Source, raw: Raw, loading: Loading): Sectio
     tiers: readMap(ELEMENTS.tiers, raw.tiers, { place: under(main, 'tiers'), ...loading }),
     upstreams: readMap(ELEMENTS.upstreams, raw.upstreams, { place: under(main, 'upstreams'), ...loading }),
     routes: readList(ELEMENTS.routes, raw.routes, { place: under(main, 'routes'), ...loading }).filter((one) => one !== null),
+    clients: readClients(raw, main, loading),
   }
+}
+
+function readClients(raw: Raw, main: Place, loading: Loading): Sections['clients'] {
+  const place = under(main, 'clients')
+  if (!Object.hasOwn(raw, 'clients')) return null
+  if (typeof raw.clients === 'string' && raw.clients !== '') return { value: raw.clients, place }
+  // Empty is a registry without clients: nobody is let in because somebody has emptied a list.
+  return readList(ELEMENTS.clients, raw.clients, { place, ...loading }).filter((one) => one !== null)
+}
+
+/** The clients of a file of their own. */
+export function readClientsFile(source: Source, loading: Loading): readonly Located<ClientInput>[] {
+  const raw = readRaw(source, loading)
+  if (raw === null) return []
+  const place: Place = { source, path: [] }
+  for (const key of Object.keys(raw)) {
+    if (key !== 'clients') loading.findings.problem(keyOf(place, key), 'a file of clients has `clients` only')
+  }
+  if (!Array.isArray(raw.clients)) loading.findings.problem(under(place, 'clients'), 'expected a list of clients; `[]` is none')
+  return readList(ELEMENTS.clients, raw.clients, { place: under(place, 'clients'), ...loading }).filter((one) => one !== null)
 }
 
 /** The routes of an included file. */

@@ -26,16 +26,32 @@ const JUDGED = {
   replay_outage: 'closed',
   audit: 'durable',
   rate_limit: 'off',
+  client: 'registered',
+  client_profile: 'off',
+  client_evidence: 'declared',
   report_only_until: 'off',
 }
 
 /** The built-in tiers, as one would write them in YAML. Of `public`, most is never read: nothing is judged there. */
 export const BUILT_IN_TIERS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   public: { ...JUDGED, token: 'none', audit: 'denials', rate_limit: { rate: '100/s', by: 'address' } },
-  low_user: { ...JUDGED, token_algorithms: [...STRONG, 'RS256'], token_max_ttl: '1h', audit: 'denials' },
+  low_user: { ...JUDGED, token_algorithms: [...STRONG, 'RS256'], token_max_ttl: '1h', audit: 'denials', client: 'any' },
   sensitive_read: { ...JUDGED, token_max_ttl: '10m', audit: 'all' },
-  sensitive_write: { ...JUDGED, binding: 'any', step_up: 'required', auth_max_age: '15m', body_digest: 'on' },
-  high_value: { ...JUDGED, binding: 'any', nonce: 'required', body_digest: 'on' },
+  sensitive_write: {
+    ...JUDGED,
+    binding: 'any',
+    step_up: 'required',
+    auth_max_age: '15m',
+    body_digest: 'on',
+    client_profile: ['client_auth'],
+  },
+  high_value: {
+    ...JUDGED,
+    binding: 'any',
+    nonce: 'required',
+    body_digest: 'on',
+    client_profile: ['client_auth', 'par', 'request_object'],
+  },
 }
 
 /** Settings that are read on a tier without token; all others would promise something that nothing does. */
@@ -50,17 +66,23 @@ const BUILT_IN: ReadonlyMap<string, TierSettings> = new Map(
   Object.entries(BUILT_IN_TIERS).map(([name, settings]) => [name, parseBuiltIn(settings)]),
 )
 
+/** Without a registry nobody is registered: there is nothing to judge a client by. */
+const BUILT_IN_WITHOUT_CLIENTS: typeof BUILT_IN = new Map(
+  [...BUILT_IN].map(([name, tier]) => [name, { ...tier, client: 'any', client_profile: null }]),
+)
+
 type Entries = ReadonlyMap<string, Located<TierInput> | null>
 
 /** Every tier by its name; null for one that is wrong, and that was reported. */
-export function resolveTiers(entries: Entries, loading: Loading): ReadonlyMap<string, TierSettings | null> {
+export function resolveTiers(entries: Entries, loading: Loading, hasClients = false): ReadonlyMap<string, TierSettings | null> {
+  const builtIn = hasClients ? BUILT_IN : BUILT_IN_WITHOUT_CLIENTS
   const resolved = new Map<string, TierSettings | null>()
 
   const resolve = (name: string, heirs: readonly string[]): TierSettings | null => {
     const known = resolved.get(name)
     if (known !== undefined) return known
     const entry = entries.get(name)
-    if (entry === undefined) return BUILT_IN.get(name) ?? null
+    if (entry === undefined) return builtIn.get(name) ?? null
     const settings = entry === null ? null : inherit(name, entry, [...heirs, name])
     resolved.set(name, settings)
     return settings
@@ -86,10 +108,10 @@ export function resolveTiers(entries: Entries, loading: Loading): ReadonlyMap<st
       )
       return null
     }
-    const base = parent === undefined ? BUILT_IN.get(name) : resolve(parent, heirs)
+    const base = parent === undefined ? builtIn.get(name) : resolve(parent, heirs)
     if (base === undefined || base === null) return null
     const settings: TierSettings = { ...base, ...withoutAbsent(own) }
-    const broken = rulesOf(settings, base, own).filter(([isBroken]) => isBroken)
+    const broken = [...rulesOf(settings, base, own), ...(hasClients ? [] : clientRules(own))].filter(([isBroken]) => isBroken)
     for (const [, setting, sentence] of broken) report(setting, sentence)
     return broken.length > 0 ? null : settings
   }
@@ -102,6 +124,33 @@ type Own = Omit<TierInput, 'extends'>
 
 const withoutAbsent = (own: Own): Partial<TierSettings> =>
   Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined))
+
+/** A demand that nobody could meet is a mistake, and one that nobody judged would be worse. */
+const clientRules = ({ client, client_profile, client_evidence }: Own): readonly Rule[] => {
+  const sentence = 'clients are judged by `clients`, the registry, and there is none: add it, or leave this out'
+  return [
+    [client === 'registered', 'client', sentence],
+    [Boolean(client_profile), 'client_profile', sentence],
+    [client_evidence === 'proven', 'client_evidence', sentence],
+  ]
+}
+
+/** The built-in tier that each tier comes from; those that are wrong are left out. */
+export function originsOf(entries: Entries, tiers: ReadonlyMap<string, TierSettings | null>): ReadonlyMap<string, string> {
+  const originOf = (name: string): string => {
+    const parent = entries.get(name)?.value.extends
+    return parent === undefined ? name : originOf(parent)
+  }
+  return new Map([...tiers].flatMap(([name, settings]) => (settings === null ? [] : [[name, originOf(name)]])))
+}
+
+const ORDER = Object.keys(BUILT_IN_TIERS)
+
+/** The tiers that are not above `highest`. */
+export function tiersUpTo(highest: string, origins: ReadonlyMap<string, string>): ReadonlySet<string> {
+  const rank = (name: string): number => ORDER.indexOf(origins.get(name) ?? '')
+  return new Set([...origins.keys()].filter((name) => rank(name) <= rank(highest)))
+}
 
 function rulesOf(settings: TierSettings, base: TierSettings, own: Own): readonly Rule[] {
   const given = (setting: keyof Own) => own[setting] !== undefined

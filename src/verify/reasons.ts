@@ -123,6 +123,18 @@ export const REASONS = {
 
   // What the token may do
   token_lifetime: { ...token, title: 'The access token lives longer than is allowed here.', spec: 'RFC 9449 §11.2' },
+  client_unknown: { status: 403, title: 'The client is not registered.', spec: 'RFC 7591 §2' },
+  client_inactive: { status: 403, title: 'The registration of the client is not active.', spec: 'RFC 7591 §2' },
+  client_unqualified: {
+    status: 403,
+    title: 'The client is not qualified for what is protected here.',
+    spec: 'FAPI 2.0 §5.3.2.1',
+  },
+  client_exceeded: {
+    status: 403,
+    title: 'The access token goes beyond the registration of its client.',
+    spec: 'RFC 7591 §2',
+  },
   scope_missing: {
     status: 403,
     error: 'insufficient_scope',
@@ -131,6 +143,7 @@ export const REASONS = {
   },
   client_not_allowed: { status: 403, title: 'The client is not allowed here.', spec: 'RFC 9700 §2.3' },
   tenant_mismatch: { status: 403, title: 'The access token is for another tenant.', spec: 'RFC 9700 §2.3' },
+  tenant_not_registered: { status: 403, title: 'The client does not act for this tenant.', spec: 'RFC 9700 §2.3' },
   user_required: {
     status: 403,
     title: 'A user must be present; this token was issued to a client alone.',

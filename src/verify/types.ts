@@ -2,6 +2,7 @@
 
 import type { KeyObject } from 'node:crypto'
 import type { Policy } from './policy.js'
+import type { EvidenceClaims, Registry } from './registration.js'
 import type { Bytes, Seconds } from './scalars.js'
 import type { Denial } from './verdict.js'
 
@@ -162,6 +163,10 @@ export type Issuer = {
   readonly claims: { readonly client_id: string; readonly scope: string }
   /** Set where it can be asked about tokens (RFC 7662): then its tokens may be opaque. */
   readonly introspection: { readonly client_id: string } | null
+  /** In which claims it asserts how a client got its token. */
+  readonly evidence?: EvidenceClaims
+  /** Its clients; left out: there is no registry. */
+  readonly registry?: Registry
 }
 
 /**

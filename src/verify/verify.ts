@@ -101,13 +101,15 @@ type Presented = {
 /** All that comes after the token itself: how it is bound, that its sender holds the key, and what it may do. */
 function verifySender({ question, now, ports, scheme, token, raw }: Presented): Evidence | Refused | Promise<Evidence | Refused> {
   const { inbound, match, trace } = question
-  const { policy } = match.route
+  const { policy, path, tier } = match.route
   if (token instanceof Denial) return refused('token', token, { token: null, scheme, proof: null }, trace)
   trace?.('token', null)
 
   const { confirmation } = token
   const before: Gathered = {
     inbound,
+    path,
+    tier,
     now,
     clockSkew: policy.clock_skew,
     captured: match.captured,

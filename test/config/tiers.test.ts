@@ -24,13 +24,16 @@ max_body             | 1048576            | 1048576   | 1048576   | 1048576   | 
 replay_outage        | -                  | closed    | closed    | closed    | closed
 audit                | denials            | denials   | all       | durable   | durable
 rate_limit           | 100/1 by address   | off       | off       | off       | off
+client               | -                  | any       | registered | registered | registered
+client_profile       | -                  | off       | off       | client_auth | client_auth par request_object
+client_evidence      | -                  | declared  | declared  | declared  | declared
 report_only_until    | -                  | off       | off       | off       | off
 `
 
 const NAMES = ['public', 'low_user', 'sensitive_read', 'sensitive_write', 'high_value']
 
 const problems = createFindings('routes.yaml')
-const tiers = resolveTiers(new Map(), { findings: problems, env: {}, running: null, isCheck: false, disk })
+const tiers = resolveTiers(new Map(), { findings: problems, env: {}, running: null, isCheck: false, disk }, true)
 
 function written(value: unknown): string {
   if (value === null) return 'off'
@@ -71,3 +74,9 @@ for (const name of NAMES) {
   )
 }
 t.strictSame(problems.problems(), [])
+
+t.test('without a registry no tier asks for a registered client', async (t) => {
+  const loading = { findings: problems, env: {}, running: null, isCheck: false, disk }
+  for (const [name, settings] of resolveTiers(new Map(), loading))
+    t.match(settings, { client: 'any', client_profile: null }, name)
+})

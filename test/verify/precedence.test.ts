@@ -2,6 +2,7 @@
 import t from 'tap'
 import type { Policy } from '../../src/verify/policy.js'
 import type { Reason } from '../../src/verify/reasons.js'
+import type { Registration } from '../../src/verify/registration.js'
 import { readTarget } from '../../src/verify/target.js'
 import type { InboundRequest, Issuer, VerifyPorts } from '../../src/verify/types.js'
 import { verify } from '../../src/verify/verify.js'
@@ -85,15 +86,32 @@ const FAULTS: readonly Fault[] = [
   { reason: 'introspection_unavailable', change: (r) => (r.token.claims.away = true) },
   { reason: 'token_inactive', change: (r) => (r.token.claims.revoked = true) },
   { reason: 'token_lifetime', change: (r) => (r.token.claims.iat = Number(r.token.claims.exp) - 4000) },
+  { reason: 'client_unknown', change: (r) => (r.token.claims.client_id = 'stranger') },
+  { reason: 'client_inactive', change: (r) => (r.token.claims.client_id = 'suspended') },
+  { reason: 'client_unqualified', change: (r) => (r.token.claims.pushed = false) },
+  { reason: 'client_exceeded', change: (r) => (r.token.claims.aud = ['https://api.example.com', 'https://other.example.com']) },
   { reason: 'scope_missing', change: (r) => (r.token.claims.scope = 'none') },
   { reason: 'client_not_allowed', change: (r) => (r.token.claims.client_id = 'client-2') },
   { reason: 'tenant_mismatch', change: (r) => (r.token.claims.tenant_id = 'tenant-2') },
+  { reason: 'tenant_not_registered', change: (r) => (r.token.claims.client_id = 'of-another-tenant') },
   { reason: 'user_required', change: (r) => (r.token.claims.sub = r.token.claims.client_id) },
   { reason: 'authentication_weak', change: (r) => (r.token.claims.acr = 'urn:example:aal1') },
   { reason: 'authentication_old', change: (r) => (r.token.claims.auth_time = r.now - 5000) },
 ]
 
 const CERTIFICATE = sha256('certificate')
+const REGISTRATION: Registration = {
+  status: 'active',
+  end: null,
+  tiers: new Set(['sensitive_read']),
+  scopes: null,
+  audiences: new Set(['https://api.example.com']),
+  routes: null,
+  tenants: new Set(['tenant-1']),
+  authMethod: 'private_key_jwt',
+  declared: new Set(['client_auth', 'par']),
+  certificate: null,
+}
 const ISSUER: Issuer = {
   issuer: 'https://as.example.com',
   audience: ['https://api.example.com'],
@@ -101,6 +119,13 @@ const ISSUER: Issuer = {
   typ: 'at+jwt',
   claims: { client_id: 'client_id', scope: 'scope' },
   introspection: null,
+  evidence: { par: 'pushed' },
+  registry: new Map([
+    ['client-1', REGISTRATION],
+    ['client-2', REGISTRATION],
+    ['suspended', { ...REGISTRATION, status: 'suspended' }],
+    ['of-another-tenant', { ...REGISTRATION, tenants: new Set(['tenant-3']) }],
+  ]),
 }
 const POLICY = {
   token: 'required',
@@ -116,7 +141,10 @@ const POLICY = {
   auth_max_age: 900,
   report_only_until: null,
   scopes: ['case.read'],
-  clients: ['client-1'],
+  clients: ['client-1', 'of-another-tenant'],
+  client: 'registered',
+  client_profile: ['client_auth', 'par'],
+  client_evidence: 'declared',
   tenant: { claim: 'tenant_id', equals: 'path.tenant' },
   acr_values: ['urn:example:aal2'],
   trustedIssuers: [ISSUER],
@@ -192,6 +220,14 @@ const EXCLUSIVE = new Set([
   'keys_unavailable token_signature',
   'token_expired token_lifetime',
   'binding_insufficient certificate_mismatch',
+  'token_audience client_exceeded',
+  // There is one `client_id`.
+  'client_unknown client_inactive',
+  'client_unknown client_not_allowed',
+  'client_unknown tenant_not_registered',
+  'client_inactive client_not_allowed',
+  'client_inactive tenant_not_registered',
+  'client_not_allowed tenant_not_registered',
 ])
 
 t.test('of two faults the one that stands earlier in the contract is answered', async (t) => {

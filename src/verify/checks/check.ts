@@ -23,6 +23,9 @@ export const setting = <T extends z.ZodType>(schema: T, description: string) => 
 /** What a check can see: all that was gathered before it. `proof` and `confirmation` are null where there is none. */
 export type Gathered = {
   readonly inbound: InboundRequest
+  /** Of the route, as in routes.yaml. */
+  readonly path: string
+  readonly tier: string
   readonly now: Seconds
   /** How far ahead of ours other clocks may be (`clock_skew`). */
   readonly clockSkew: Seconds

@@ -3,7 +3,6 @@
 import { authentication } from './authentication.js'
 import { binding } from './binding.js'
 import { certificate } from './certificate.js'
-
 import { client } from './client.js'
 import { proofAge } from './proof-age.js'
 import { proofKey } from './proof-key.js'
@@ -11,6 +10,7 @@ import { proofMethod } from './proof-method.js'
 import { proofNonce } from './proof-nonce.js'
 import { proofTarget } from './proof-target.js'
 import { proofToken } from './proof-token.js'
+import { registration } from './registration.js'
 import { scheme } from './scheme.js'
 import { scope } from './scope.js'
 import { tenant } from './tenant.js'
@@ -30,4 +30,11 @@ export const PROOF_CHECKS = [
 ] as const satisfies readonly unknown[]
 
 /** Judged when the key is proven. */
-export const ROUTE_CHECKS = [tokenLifetime, scope, client, tenant, authentication] as const satisfies readonly unknown[]
+export const ROUTE_CHECKS = [
+  tokenLifetime,
+  registration,
+  scope,
+  client,
+  tenant,
+  authentication,
+] as const satisfies readonly unknown[]

@@ -1,0 +1,187 @@
+// The registry of clients, resolved: for each issuer, what its clients' tokens are judged by; and all clients as a list, for the people
+// who look after them.
+
+import { X509Certificate } from 'node:crypto'
+import { isIP } from 'node:net'
+import type { CertificateTrust } from '../verify/certificate-trust.js'
+import { readDistinguishedName } from '../verify/distinguished-name.js'
+import { declaredQualities, type Registration, type Registry } from '../verify/registration.js'
+import type { Seconds } from '../verify/scalars.js'
+import { TOKEN_ALGORITHMS } from '../verify/signatures.js'
+import type { RegisteredClient } from './config.js'
+import { pemBlocks, readCertificateFile, readJwksFile } from './files.js'
+import type { Loading, Rule } from './loading.js'
+import type { ClientInput } from './schema.js'
+import { type Located, positionOf, under } from './source.js'
+import { tiersUpTo } from './tiers.js'
+
+/** What clients refer to. */
+export type KnownToClients = {
+  readonly issuers: readonly string[]
+  /** Tier by tier, the built-in one that it comes from. */
+  readonly origins: ReadonlyMap<string, string>
+  /** Paths of all routes. */
+  readonly paths: ReadonlySet<string>
+}
+
+export type Clients = {
+  readonly list: readonly RegisteredClient[]
+  /** By issuer. */
+  readonly registries: ReadonlyMap<string, Registry>
+}
+
+type At = Loading & { readonly known: KnownToClients }
+
+export function resolveClients(clients: readonly Located<ClientInput>[], at: At): Clients {
+  const registries = new Map(at.known.issuers.map((issuer) => [issuer, new Map<string, Registration>()]))
+  const list = clients.flatMap((client) => {
+    const { value, place } = client
+    const report = (setting: string, sentence: string) => at.findings.problem(under(place, ...setting.split('.')), sentence)
+    for (const [isBroken, setting, sentence] of rulesOf(value, at.known)) if (isBroken) report(setting, sentence)
+    for (const [i, path] of (value.routes ?? []).entries())
+      if (!at.known.paths.has(path)) report(`routes.${i}`, 'expected the `path` of a route, as it is written there')
+    if (value.jwks_file !== undefined)
+      readJwksFile({ value: value.jwks_file, place: under(place, 'jwks_file') }, TOKEN_ALGORITHMS, at)
+    const trusted = readTrust(client, at)
+
+    const [only] = at.known.issuers
+    const issuer = value.issuer ?? only ?? ''
+    const registry = registries.get(issuer)
+    if (registry === undefined) return []
+    if (registry.has(value.client_id)) report('client_id', 'this client stands here twice')
+    const registered: RegisteredClient = {
+      ...value,
+      issuer,
+      endOfKeys: endOfKeys(value),
+      endOfCertificates: trusted?.end ?? value.certificates?.until ?? null,
+      tiers: tiersUpTo(value.highest_tier, at.known.origins),
+      written: { file: place.source.file, ...positionOf(place), path: place.path.map(String).join('.') },
+    }
+    registry.set(value.client_id, registrationOf(registered, trusted?.trust ?? null))
+    return [registered]
+  })
+  return { list, registries }
+}
+
+const rulesOf = (value: ClientInput, { issuers, origins }: KnownToClients): readonly Rule[] => [
+  [
+    value.issuer === undefined && issuers.length > 1,
+    'issuer',
+    'is required where several issuers are configured: each gives out its own `client_id`s',
+  ],
+  [
+    value.issuer !== undefined && issuers.length > 0 && !issuers.includes(value.issuer),
+    'issuer',
+    'expected the `issuer` of one of `issuers`',
+  ],
+  [!origins.has(value.highest_tier), 'highest_tier', `expected the name of a tier: ${[...origins.keys()].join(', ')}`],
+  [
+    value.approval === undefined && (value.status === 'approved' || value.status === 'active'),
+    'approval',
+    `is required: who approved it, and when; without that it is \`draft\` or \`testing\``,
+  ],
+  [
+    value.rotation.enforced && value.rotation.last === undefined,
+    'rotation.last',
+    'is required with `enforced: on`: nobody knows when the next rotation is due',
+  ],
+  [value.jwks_uri !== undefined && value.jwks_file !== undefined, 'jwks_file', '`jwks_uri` is given too: leave one out'],
+]
+
+/** When the rotation after the last is due; null: there was none. A date is parsed to the end of its day, so that is when it counts. */
+const endOfKeys = ({ rotation }: ClientInput): Seconds | null =>
+  rotation.last === undefined ? null : rotation.last + rotation.every
+
+function registrationOf(client: RegisteredClient, certificate: CertificateTrust | null): Registration {
+  const limited = (values: readonly string[] | undefined) => (values === undefined ? null : new Set(values))
+  return {
+    status: client.status,
+    end: endOf(client),
+    tiers: client.tiers,
+    scopes: limited(client.scopes),
+    audiences: limited(client.audiences),
+    routes: limited(client.routes),
+    tenants: limited(client.tenants),
+    authMethod: client.token_endpoint_auth_method,
+    declared: declaredQualities({
+      authMethod: client.token_endpoint_auth_method,
+      pushes: client.require_pushed_authorization_requests,
+      signs: client.require_signed_request_object,
+      grantTypes: client.grant_types,
+    }),
+    certificate,
+  }
+}
+
+/** The earlier of its last day and of the rotation that it must not miss. */
+function endOf({ expires, rotation, endOfKeys }: RegisteredClient): Registration['end'] {
+  const due = rotation.enforced && endOfKeys !== null ? endOfKeys : Number.POSITIVE_INFINITY
+  const last = expires ?? Number.POSITIVE_INFINITY
+  const at = Math.min(due, last)
+  return at === Number.POSITIVE_INFINITY ? null : { at, why: last <= due ? 'expired' : 'rotation' }
+}
+
+const WAYS = {
+  files: 'thumbprint',
+  thumbprints: 'thumbprint',
+  tls_client_auth_subject_dn: 'subject_dn',
+  tls_client_auth_san_dns: 'san_dns',
+  tls_client_auth_san_uri: 'san_uri',
+  tls_client_auth_san_ip: 'san_ip',
+  tls_client_auth_san_email: 'san_email',
+} as const satisfies Readonly<Record<string, CertificateTrust['by']>>
+
+type Trusted = { readonly trust: CertificateTrust; readonly end: Seconds | null }
+
+/** null: it trusts any, or what stands there is wrong, and that was reported. */
+function readTrust({ value, place }: Located<ClientInput>, loading: Loading): Trusted | null {
+  const { certificates } = value
+  if (certificates === undefined) return null
+  const at = under(place, 'certificates')
+  const [way, ...more] = (Object.keys(WAYS) as (keyof typeof WAYS)[]).filter((one) => certificates[one] !== undefined)
+  if (way === undefined || more.length > 0) {
+    loading.findings.problem(at, `expected exactly one of ${Object.keys(WAYS).join(', ')} (RFC 8705 §2.1.2)`)
+    return null
+  }
+  if (way === 'files') return readFiles({ value: certificates.files ?? [], place: under(at, way) }, loading)
+  const values = (certificates[way] ?? []).map((text, i) => {
+    const read = READ[way](text)
+    if (read === null) loading.findings.problem(under(at, way, i), EXPECTED[way])
+    return read ?? ''
+  })
+  return { trust: { by: WAYS[way], values: new Set(values) }, end: null }
+}
+
+type Way = Exclude<keyof typeof WAYS, 'files'>
+
+const asIs = (text: string): string => text
+/** Each as it is compared; null: it is none. */
+const READ: Readonly<Record<Way, (text: string) => string | null>> = {
+  thumbprints: asIs,
+  tls_client_auth_subject_dn: readDistinguishedName,
+  tls_client_auth_san_dns: (text) => (/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i.test(text) ? text : null),
+  tls_client_auth_san_uri: (text) => (URL.canParse(text) ? text : null),
+  tls_client_auth_san_ip: (text) => (isIP(text) > 0 ? text : null),
+  tls_client_auth_san_email: (text) => (/^[^@\s]+@[^@\s]+$/.test(text) ? text : null),
+}
+const EXPECTED: Readonly<Record<Way, string>> = {
+  thumbprints: '',
+  tls_client_auth_subject_dn: 'expected a name as RFC 4514 writes it, most specific first, such as CN=app,O=Bank,C=DE',
+  tls_client_auth_san_dns: 'expected a host name without wildcard, such as app.bank.example',
+  tls_client_auth_san_uri: 'expected a URI, such as https://app.bank.example',
+  tls_client_auth_san_ip: 'expected an IP address',
+  tls_client_auth_san_email: 'expected an e-mail address',
+}
+
+function readFiles({ value, place }: Located<readonly string[]>, loading: Loading): Trusted {
+  const found = value.flatMap((file, i) => {
+    const pem = readCertificateFile({ value: file, place: under(place, i) }, loading)
+    return pem === null ? [] : pemBlocks(pem, 'CERTIFICATE').map((block) => new X509Certificate(block))
+  })
+  const hash = ({ fingerprint256 }: X509Certificate) =>
+    Buffer.from(fingerprint256.replaceAll(':', ''), 'hex').toString('base64url')
+  return {
+    trust: { by: 'thumbprint', values: new Set(found.map(hash)) },
+    end: found.length === 0 ? null : Math.max(...found.map(({ validTo }) => Date.parse(validTo) / 1000)),
+  }
+}

@@ -1,0 +1,71 @@
+// What of the registry is overdue: work for the people who look after it, found before it becomes an outage or an incident. Told by
+// `holdfast clients check`, by `holdfast check`, and counted on /metrics.
+
+import type { Seconds } from '../verify/scalars.js'
+import type { RegisteredClient } from './config.js'
+
+export const OVERDUE_KINDS = ['contact', 'rotation', 'certificate', 'certification', 'expiry'] as const
+export type OverdueKind = (typeof OVERDUE_KINDS)[number]
+
+export type Overdue = { readonly kind: OverdueKind; readonly setting: string; readonly sentence: string }
+
+/** How long before an end there is something to do. */
+const AHEAD: Seconds = 30 * 86_400
+
+/** Of tiers that only certified clients should use. */
+const HIGH_TIERS = ['sensitive_write', 'high_value']
+
+/** Of a client whose tokens are taken, or would be were it not for a date. */
+export function overdueOf(client: RegisteredClient, now: Seconds): readonly Overdue[] {
+  if (client.status !== 'active' && client.status !== 'testing') return []
+  return [...ofPeople(client), ...ofKeys(client, now), ...ofCertification(client, now), ...ofEnd(client, now)]
+}
+
+function ofPeople({ security_contact }: RegisteredClient): readonly Overdue[] {
+  if (security_contact !== undefined) return []
+  return [{ kind: 'contact', setting: 'security_contact', sentence: 'nobody is named whom to tell of an incident' }]
+}
+
+function ofKeys(client: RegisteredClient, now: Seconds): readonly Overdue[] {
+  const { token_endpoint_auth_method, endOfKeys, endOfCertificates, rotation } = client
+  const found: Overdue[] = []
+  if (token_endpoint_auth_method !== 'none' && endOfKeys === null)
+    found.push({ kind: 'rotation', setting: 'rotation', sentence: 'its keys were never rotated: say `last` when they are' })
+  else if (endOfKeys !== null && now >= endOfKeys) {
+    const since = `its keys had to be rotated by ${day(endOfKeys)}`
+    found.push({
+      kind: 'rotation',
+      setting: 'rotation.last',
+      sentence: rotation.enforced ? `${since}: its tokens are refused` : since,
+    })
+  }
+  if (endOfCertificates !== null && now >= endOfCertificates - AHEAD) {
+    const ends = now >= endOfCertificates ? 'ended' : 'ends'
+    const sentence = `its last certificate ${ends} on ${day(endOfCertificates)}: register a new one`
+    found.push({ kind: 'certificate', setting: 'certificates', sentence })
+  }
+  return found
+}
+
+function ofCertification({ certification, tiers, status }: RegisteredClient, now: Seconds): readonly Overdue[] {
+  if (status !== 'active' || !HIGH_TIERS.some((tier) => tiers.has(tier))) return []
+  const { until } = certification
+  if (certification.status !== 'certified') {
+    const sentence = 'it is not certified, and its `highest_tier` is a high one'
+    return [{ kind: 'certification', setting: 'certification', sentence }]
+  }
+  if (until === undefined || now < until - AHEAD) return []
+  const sentence = `its certification ${now >= until ? 'ended' : 'ends'} on ${day(until - 1)}`
+  return [{ kind: 'certification', setting: 'certification.until', sentence }]
+}
+
+function ofEnd({ expires }: RegisteredClient, now: Seconds): readonly Overdue[] {
+  if (expires === undefined || now < expires - AHEAD) return []
+  const sentence =
+    now >= expires
+      ? `it expired on ${day(expires - 1)}: its tokens are refused`
+      : `it expires on ${day(expires - 1)}: renew or end it`
+  return [{ kind: 'expiry', setting: 'expires', sentence }]
+}
+
+const day = (time: Seconds): string => new Date(time * 1000).toISOString().slice(0, 10)
