@@ -33,9 +33,10 @@ const RULES: Readonly<Record<string, Rule>> = {
     npm: ['undici', 'node:crypto', 'node:http', 'node:stream', 'node:tls', 'node:net'],
   },
   edge: {
-    src: ['verify', 'config/config', 'audit/types', 'times'],
+    src: ['verify', 'config/config', 'config/der', 'audit/types', 'times'],
     npm: [
       'fastify',
+      'lru-cache',
       'node:crypto',
       'node:fs/promises',
       'node:http',

@@ -12,11 +12,11 @@ import { isWritten, type Located, type Place, under } from './source.js'
 
 /** null: we are the edge; or something is wrong with it, and that was reported. */
 export function resolveBehind(listen: Listen, place: Place, loading: Loading): Behind | null {
-  for (const [isBroken, setting, sentence] of [...socketRules(listen, place), ...hopRules(listen)])
+  for (const [isBroken, setting, sentence] of [...socketRules(listen, place), ...hopRules(listen, place)])
     if (isBroken) loading.findings.problem(under(place, ...setting.split('.')), sentence)
   if (listen.behind === undefined) return null
-  const { hop, address, host, removed_prefix = '' } = listen.behind
-  const said = { address, host, removed_prefix }
+  const { hop, certificate, address, host, removed_prefix = '' } = listen.behind
+  const said = { certificate, address, host, removed_prefix }
   if (typeof hop === 'string') return { hop, ...said }
   const ca = readCaFile({ value: hop.ca, place: under(place, 'behind', 'hop', 'ca') }, loading)
   return ca === null ? null : { hop: { ca, names: hop.names }, ...said }
@@ -45,9 +45,9 @@ const socketRules = ({ socket, tls, behind }: Listen, place: Place): readonly Ru
 ]
 
 /** How it is known that a connection is the hop's must be possible on this listener, and must leave nobody else in. */
-function hopRules({ host, socket, tls, behind }: Listen): readonly Rule[] {
+function hopRules({ host, socket, tls, behind }: Listen, place: Place): readonly Rule[] {
   if (behind === undefined) return []
-  const { hop, removed_prefix: prefix } = behind
+  const { hop, certificate, removed_prefix: prefix } = behind
   return [
     [
       tls === null && socket === undefined && !isLoopback(host),
@@ -57,7 +57,7 @@ function hopRules({ host, socket, tls, behind }: Listen): readonly Rule[] {
     [
       tls !== null && tls.client_certificates !== 'off',
       'tls.client_certificates',
-      'in a handshake behind a proxy it is the proxy that shows a certificate: leave it out',
+      'in a handshake behind a proxy it is the proxy that shows a certificate: say it in `behind`',
     ],
     [hop === 'socket' && socket === undefined, 'behind.hop', '`socket` needs `socket`: the path to listen on'],
     [hop === 'loopback' && socket !== undefined, 'behind.hop', 'whoever opens a socket has no address: say `socket`'],
@@ -65,6 +65,16 @@ function hopRules({ host, socket, tls, behind }: Listen): readonly Rule[] {
       typeof hop !== 'string' && tls === null,
       'behind.hop',
       'a certificate is shown in a handshake: give `tls` a key and a certificate',
+    ],
+    [
+      certificate !== 'none' && hop === 'loopback',
+      'behind.certificate',
+      'certificates are public, and every container of a pod shares loopback: take a socket, or a hop with a certificate',
+    ],
+    [
+      certificate === 'none' && isWritten(under(place, 'behind', 'client_certificates')),
+      'behind.client_certificates',
+      'is read where the hop passes certificates on: say how in `certificate`, or leave it out',
     ],
     [
       prefix !== undefined && (prefix.endsWith('/') || readTarget(prefix, 'https://localhost')?.path !== prefix),

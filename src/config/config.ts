@@ -10,6 +10,7 @@ export type TlsFiles = { readonly key: string; readonly cert: string }
 export type Behind = {
   /** A certificate of one of these CAs (PEM) that has one of these alternative names: DNS names, and URIs where they have a scheme. */
   readonly hop: 'loopback' | 'socket' | { readonly ca: string; readonly names: readonly string[] }
+  readonly certificate: 'none' | 'client_cert' | 'xfcc' | 'nginx' | 'traefik' | 'alb' | 'haproxy'
   readonly address: 'none' | 'forwarded_for' | 'forwarded'
   readonly host: 'same' | 'forwarded'
   /** Canonical, without final slash; empty: none. */
@@ -25,6 +26,7 @@ export type Listener = {
   readonly tls: TlsFiles | null
   /** null: we are the edge. */
   readonly behind: Behind | null
+  /** Of clients, whoever ends their TLS. */
   readonly client_certificates: 'off' | 'pop_only' | 'pki'
   /** PEM of the CAs that client certificates must chain to (`pki`). */
   readonly client_ca: string | null

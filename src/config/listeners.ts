@@ -51,7 +51,10 @@ export function resolveListeners(
     taken.add(address)
     const behind = resolveBehind(value, place, loading)
     const pair = tls === null ? null : readPair(tls, under(place, 'tls'), loading)
-    const certificates = resolveClientCertificates(tls ?? NO_CERTIFICATES, under(place, 'tls'), loading)
+    const certificates =
+      value.behind === undefined
+        ? resolveClientCertificates(tls ?? NO_CERTIFICATES, under(place, 'tls'), loading)
+        : resolveClientCertificates(certificatesOf(value.behind), under(place, 'behind'), loading)
     const origins = chooseOrigins(value.origins, publicOrigins, { place: under(place, 'origins'), ...loading })
     if (tls !== null && pair === null) return []
     const socket = value.socket === undefined ? null : absolute({ value: value.socket, place })
@@ -62,6 +65,10 @@ export function resolveListeners(
 type ClientCertificates = Pick<NonNullable<Listen['tls']>, 'client_certificates' | 'client_ca' | 'crl'>
 
 const NO_CERTIFICATES: ClientCertificates = { client_certificates: 'off', crl: [] }
+
+/** The hop's own certificate is no client's. */
+const certificatesOf = (behind: NonNullable<Listen['behind']>): ClientCertificates =>
+  behind.certificate === 'none' ? { ...behind, client_certificates: 'off' } : behind
 
 /** What a client's certificate is judged by, as it stands in the map at `at`. */
 function resolveClientCertificates(certificates: ClientCertificates, at: Place, loading: Loading) {

@@ -9,6 +9,14 @@ const tlsPair = {
   cert: path.describe('Certificate and its chain, PEM.'),
 }
 
+const judgedBy = {
+  client_ca: path.describe('With `pki`: the CAs that client certificates must chain to, PEM.').optional(),
+  crl: z
+    .array(path)
+    .prefault([])
+    .describe('With `pki`: certificate revocation lists, one for each CA of a chain, or none at all.'),
+}
+
 const listenerTls = z.strictObject({
   ...tlsPair,
   client_certificates: z
@@ -17,11 +25,7 @@ const listenerTls = z.strictObject({
     .describe(
       '`pop_only`: any client certificate, self-signed too, is good to prove possession with; `pki`: chain, dates, usage and revocation are judged as well; `off`: none is asked for.',
     ),
-  client_ca: path.describe('With `pki`: the CAs that client certificates must chain to, PEM.').optional(),
-  crl: z
-    .array(path)
-    .prefault([])
-    .describe('With `pki`: certificate revocation lists, one for each CA of a chain, or none at all.'),
+  ...judgedBy,
 })
 
 const hop = z.union([
@@ -37,6 +41,17 @@ const hop = z.union([
 
 const behind = z.strictObject({
   hop: hop.describe('Who it is: whoever connects from this machine, whoever may open the socket, or who has a certificate.'),
+  certificate: z
+    .enum(['none', 'client_cert', 'xfcc', 'nginx', 'traefik', 'alb', 'haproxy'])
+    .prefault('none')
+    .describe(
+      'How it passes on the certificate of a client: `Client-Cert` (RFC 9440), `X-Forwarded-Client-Cert` (Envoy), `ssl-client-cert` (ingress-nginx), `X-Forwarded-Tls-Client-Cert` (Traefik), `X-Amzn-Mtls-Clientcert` (AWS), `X-SSL-Client-Cert` (HAProxy).',
+    ),
+  client_certificates: z
+    .enum(['pop_only', 'pki'])
+    .prefault('pki')
+    .describe('What such a certificate is worth, as in `tls`: `pki`: it is judged again, by what stands here.'),
+  ...judgedBy,
   address: z
     .enum(['none', 'forwarded_for', 'forwarded'])
     .prefault('none')

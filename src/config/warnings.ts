@@ -36,11 +36,14 @@ function warnOfListeners({ config, places, warn }: Subject): void {
   const { main } = places
   for (const [i, listener] of config.listeners.entries()) {
     const isList = main.source.document.getIn(['listen', i]) !== undefined
-    const tls = isList ? under(main, 'listen', i, 'tls') : under(main, 'listen', 'tls')
-    for (const sentence of certificateWarnings(listener)) warn(under(tls, 'cert'), sentence)
+    const at = isList ? under(main, 'listen', i) : under(main, 'listen')
+    for (const sentence of certificateWarnings(listener)) warn(under(at, 'tls', 'cert'), sentence)
     const ended = listener.crl.some((pem) => (readCrl(pem)?.nextUpdate ?? Number.POSITIVE_INFINITY) * 1000 < Date.now())
     if (ended)
-      warn(under(tls, 'crl'), 'a list is past its nextUpdate: every certificate of its CA is refused until there is a newer one')
+      warn(
+        under(at, listener.behind === null ? 'tls' : 'behind', 'crl'),
+        'a list is past its nextUpdate: every certificate of its CA is refused until there is a newer one',
+      )
   }
   if (!isLoopback(config.admin.host))
     warn(

@@ -31,9 +31,7 @@ function readCertificate(socket: TLSSocket, mode: CertificateMode): PeerCertific
     x5tS256: createHash('sha256').update(certificate.raw).digest('base64url'),
     der: certificate.raw,
     invalid: judged ? whyInvalid(socket, certificate) : null,
-    // A date that can't be read must never count as one that is fine: NaN would pass every comparison.
-    notBefore: secondsOf(certificate.validFrom) ?? Number.POSITIVE_INFINITY,
-    notAfter: secondsOf(certificate.validTo) ?? Number.NEGATIVE_INFINITY,
+    ...lifeOf(certificate),
     judged,
     subject: certificate.subject ?? '',
   }
@@ -48,10 +46,20 @@ const NUL = /\\0|\\u0000/
  */
 function whyInvalid({ authorized, authorizationError }: TLSSocket, certificate: X509Certificate): string | null {
   // Node says a string here, whatever its type says.
-  if (!authorized) return String(authorizationError ?? 'NOT_AUTHORIZED')
+  return authorized ? whyNoLeaf(certificate) : String(authorizationError ?? 'NOT_AUTHORIZED')
+}
+
+/** Why no client can be it, whoever issued it. */
+export function whyNoLeaf(certificate: X509Certificate): string | null {
   if (certificate.ca) return 'LEAF_IS_CA'
   return NUL.test(`${certificate.subject}${certificate.subjectAltName}`) ? 'NAME_WITH_NUL' : null
 }
+
+/** When it begins and ends. A date that can't be read must never count as one that is fine: NaN would pass every comparison. */
+export const lifeOf = ({ validFrom, validTo }: X509Certificate): Pick<PeerCertificate, 'notBefore' | 'notAfter'> => ({
+  notBefore: secondsOf(validFrom) ?? Number.POSITIVE_INFINITY,
+  notAfter: secondsOf(validTo) ?? Number.NEGATIVE_INFINITY,
+})
 
 function secondsOf(text: string): Seconds | null {
   const ms = Date.parse(text)

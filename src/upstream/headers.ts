@@ -143,14 +143,14 @@ function ownHeaders(inbound: InboundRequest, { evidence, route, assertionId }: G
     traceparentOf(requestId, assertionId, isTraced),
   ]
   if (interactionId !== null) headers.push('x-fapi-interaction-id', interactionId)
-  if (route.upstream.client_cert && evidence.certificate !== null) {
-    headers.push('Client-Cert', certificateValue(evidence.certificate))
-  }
+  const value = route.upstream.client_cert ? certificateValue(evidence.certificate) : ''
+  if (value !== '') headers.push('Client-Cert', value)
   return headers
 }
 
-/** RFC 9440 §2.1: a Byte Sequence of the DER. */
-const certificateValue = ({ der }: PeerCertificate): string => `:${Buffer.from(der).toString('base64')}:`
+/** RFC 9440 §2.1: a Byte Sequence of the DER; empty where there is none, or a hop told its hash alone. */
+const certificateValue = (certificate: PeerCertificate | null): string =>
+  certificate === null || certificate.der.length === 0 ? '' : `:${Buffer.from(certificate.der).toString('base64')}:`
 
 /** The headers of `set_headers`; one that has no value for this request is left out. */
 function setHeaders(rules: Rules, evidence: Evidence): string[] | Denial {
@@ -169,7 +169,7 @@ function setHeaders(rules: Rules, evidence: Evidence): string[] | Denial {
 function sourceValue(source: string, { token, tenant, certificate }: Evidence): string | null {
   if (source === 'client_id') return token?.clientId ?? ''
   if (source === 'tenant') return tenant ?? ''
-  if (source === 'certificate') return certificate === null ? '' : certificateValue(certificate)
+  if (source === 'certificate') return certificateValue(certificate)
   if (!source.startsWith('token.')) return source
   const claim = source.slice('token.'.length)
   return token !== null && Object.hasOwn(token.claims, claim) ? claimValue(token.claims[claim]) : ''

@@ -67,6 +67,44 @@ export async function makeCertificate(wanted: Wanted = {}): Promise<Credential> 
   }
 }
 
+export type Odd = Pick<Wanted, 'ca' | 'subject' | 'isCa'> & {
+  readonly pathLength?: number
+  /** Bits of KeyUsage, as the library counts them. */
+  readonly keyUsage?: number
+  /** Whole extensions: object identifier, whether critical, DER in hexadecimal. */
+  readonly extensions?: readonly (readonly [oid: string, isCritical: boolean, der: string])[]
+  /** Its own, in place of new ones. */
+  readonly keys?: Issued['keys']
+}
+
+/** A certificate that no command of ours makes. */
+export async function makeOddCertificate({ ca, subject = 'CN=odd', isCa = false, ...odd }: Odd): Promise<Credential> {
+  const x509 = await loadX509()
+  const { pathLength, extensions = [] } = odd
+  const plain = await makeCertificate({ subject, isCa, ...(ca === undefined ? {} : { ca }) })
+  const keys = odd.keys ?? plain.issued.keys
+  const flags = x509.KeyUsageFlags
+  const usage = odd.keyUsage ?? (isCa ? flags.keyCertSign | flags.cRLSign : flags.digitalSignature)
+  const made = await x509.X509CertificateGenerator.create({
+    subject,
+    issuer: ca?.issued.subject ?? subject,
+    notBefore: hoursFromNow(-1),
+    notAfter: hoursFromNow(1),
+    publicKey: keys.publicKey,
+    signingKey: (ca?.issued.keys ?? keys).privateKey,
+    signingAlgorithm: { ...P256 },
+    extensions: [
+      new x509.BasicConstraintsExtension(isCa, pathLength, true),
+      new x509.KeyUsagesExtension(usage, true),
+      ...extensions.map(([oid, isCritical, der]) => new x509.Extension(oid, isCritical, Buffer.from(der, 'hex'))),
+    ],
+  })
+  const cert = `${made.toString('pem')}\n`
+  const { raw, serialNumber } = new X509Certificate(cert)
+  const x5tS256 = createHash('sha256').update(raw).digest('base64url')
+  return { ...plain, cert, x5tS256, serialNumber, issued: { ...plain.issued, cert, keys } }
+}
+
 /** A CA that signs itself, or one under another. */
 export const makeCa = (name: string, wanted: Pick<Wanted, 'ca' | 'keyType' | 'notAfter'> = {}): Promise<Credential> =>
   makeCertificate({ ...wanted, subject: `CN=${name}`, isCa: true })
@@ -92,5 +130,5 @@ export async function makeCrl(
   })
   // OpenSSL knows it by this label, the library by a shorter one.
   const base64 = Buffer.from(list.rawData).toString('base64')
-  return `-----BEGIN X509 CRL-----\n${base64.replace(/.{64}/g, '$&\n')}\n-----END X509 CRL-----\n`
+  return `-----BEGIN X509 CRL-----\n${base64.match(/.{1,64}/g)?.join('\n')}\n-----END X509 CRL-----\n`
 }

@@ -1,4 +1,4 @@
-// What does the hop say of the client that it speaks for? Address and host, from the one header that each is configured to come in; any
+// What does the hop say of the client that it speaks for? Address, host and certificate, each from the one header it is configured to come in; any
 // other is as little believed as a client's (contract §10). Made once for a listener and a configuration.
 
 import type { Behind, Listener } from '../../config/config.js'
@@ -7,6 +7,7 @@ import { type Denial, deny } from '../../verify/verdict.js'
 import type { Connection } from '../connections.js'
 import type { Head } from '../inbound.js'
 import { type Address, readForwarded, readForwardedFor } from './address.js'
+import { createCertificateReader } from './certificate.js'
 import { linesOf } from './lines.js'
 
 export type Hop = {
@@ -23,8 +24,10 @@ export type Client = {
 }
 
 /** null: we are the edge. */
-export function createHop({ behind }: Listener): Hop | null {
+export function createHop(listener: Listener): Hop | null {
+  const { behind } = listener
   if (behind === null) return null
+  const readCertificate = createCertificateReader(listener)
   const readAddress = addressReaderOf(behind)
   return {
     removedPrefix: behind.removed_prefix,
@@ -37,7 +40,7 @@ export function createHop({ behind }: Listener): Hop | null {
       const address = readAddress(rawHeaders)
       if (address === null) return deny('request_malformed', 'the hop names no address')
       const host = behind.host === 'same' ? null : linesOf(rawHeaders, 'x-forwarded-host')
-      return { peer: { ...address, certificate: null }, host }
+      return { peer: { ...address, certificate: readCertificate(rawHeaders, now) }, host }
     },
   }
 }

@@ -7,7 +7,13 @@ import { openTestEdge } from '../../support/edge.js'
 t.test('denies hop_untrusted: its certificate has ended, or is not good yet, on a connection that stayed', async (t) => {
   const edge = await openTestEdge()
   t.teardown(edge.close)
-  const behind = { hop: { ca: '', names: ['hop'] }, address: 'none', host: 'same', removed_prefix: '' } as const
+  const behind = {
+    hop: { ca: '', names: ['hop'] },
+    certificate: 'none',
+    address: 'none',
+    host: 'same',
+    removed_prefix: '',
+  } as const
   const hop = createHop({ ...edge.listener, behind })
   const certificate = {
     x5tS256: '',
