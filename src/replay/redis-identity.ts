@@ -3,7 +3,7 @@
 // it evict. Asks; does not decide what follows.
 
 import { randomBytes } from 'node:crypto'
-import { Cluster } from 'ioredis'
+import { Cluster, type Redis } from 'ioredis'
 import { sha256 } from '../verify/hashes.js'
 import type { Seconds } from '../verify/scalars.js'
 import type { RedisConnection } from './redis-connection.js'
@@ -15,11 +15,23 @@ export type StoreIdentity = {
   distrust(): string | null
   /** What must be answered when this key is read: else the store has been emptied. Null where there is no such key. */
   epoch(): Epoch | null
+  /** Was the connection that gave these answers, to those commands, looked at? Of a cluster alone: see `CONNECTION`. */
+  isKnown(answers: readonly unknown[]): boolean
   /** It was found to be emptied. */
   lost(): void
   /** Looks at it: what keeps it from recording; null: nothing. Rejects when it does not answer. */
   look(): Promise<string | null>
 }
+
+/**
+ * Asked behind each record of a cluster, because its client goes on with other nodes, and to a node that came back, on connections of
+ * its own making: which node is this, and which of its connections? By what was looked at, a promoted replica is told from the
+ * primary it replaces, and a primary that came back empty from the one that it was.
+ */
+export const CONNECTION = [
+  ['cluster', 'MYID'],
+  ['client', 'ID'],
+] as const
 
 type Epoch = { readonly key: string; readonly value: string }
 
@@ -43,6 +55,7 @@ export type IdentityOptions = {
 export function identifyStore({ redis, prefix, clock, clockSkew, ranBefore, wait, waitMs, log }: IdentityOptions): StoreIdentity {
   let seen: (Epoch & { readonly evicted: number }) | null = null
   let distrust: string | null = null
+  let known: ReadonlySet<string> = new Set()
   let floor: Seconds = 0
 
   const endOfDoubt = (): Seconds => Math.floor(clock() + clockSkew) + 1
@@ -62,7 +75,10 @@ export function identifyStore({ redis, prefix, clock, clockSkew, ranBefore, wait
   const newFloor = (): Seconds => (seen === null ? firstFloor() : endOfDoubt())
 
   async function look(): Promise<string | null> {
-    const [unwritable, info] = await Promise.all([tryToWrite(redis, { key: `${prefix}probe`, wait, waitMs }), readInfo(redis)])
+    const [unwritable, { info, connections }] = await Promise.all([
+      tryToWrite(redis, { key: `${prefix}probe`, wait, waitMs }),
+      readInfo(redis),
+    ])
     const of = (name: string): readonly string[] => info.get(name) ?? []
     if (of('role').some((role) => role !== 'master')) return 'it is a replica and cannot be written'
     if (unwritable !== null) return unwritable
@@ -79,6 +95,7 @@ export function identifyStore({ redis, prefix, clock, clockSkew, ranBefore, wait
     const told = Number.parseInt(value, 10)
     floor = Math.max(floor, Number.isNaN(told) ? endOfDoubt() : Math.min(told, endOfDoubt()))
     seen = { key, value, evicted }
+    known = connections
     // One that started after the loss took the store for a new one; whoever knows better tells it, and all that come later.
     if (told === 0 && floor > 0) {
       seen = { key, value: `${floor}:${randomBytes(12).toString('base64url')}`, evicted }
@@ -88,7 +105,8 @@ export function identifyStore({ redis, prefix, clock, clockSkew, ranBefore, wait
   }
 
   // In a cluster the key is on one node of many, so it says nothing of the others.
-  return { floor: () => floor, distrust: () => distrust, epoch: () => (redis.isCluster ? null : seen), lost, look }
+  const isKnown = (answers: readonly unknown[]): boolean => known.has(answers.join(' '))
+  return { floor: () => floor, distrust: () => distrust, epoch: () => (redis.isCluster ? null : seen), isKnown, lost, look }
 }
 
 type Write = { readonly key: string; readonly wait: number; readonly waitMs: number }
@@ -102,20 +120,40 @@ async function tryToWrite(redis: RedisConnection, { key, wait, waitMs }: Write):
   return wait > 0 && Number(replicas?.[1]) < wait ? 'too few replicas have its records' : null
 }
 
-/** Name -> values; of a cluster each node says its own. */
-type Info = ReadonlyMap<string, readonly string[]>
+/** Name -> values; of a cluster each node says its own. And on which connections. */
+type Told = { readonly info: ReadonlyMap<string, readonly string[]>; readonly connections: ReadonlySet<string> }
 
-async function readInfo(redis: RedisConnection): Promise<Info> {
-  const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis]
-  const texts = await Promise.all(nodes.map((node) => node.info()))
+async function readInfo(redis: RedisConnection): Promise<Told> {
   const info = new Map<string, string[]>()
-  for (const line of texts.join('\n').split(/\r?\n/)) {
-    const colon = line.indexOf(':')
-    if (colon <= 0) continue
-    const name = line.slice(0, colon)
-    const values = info.get(name)
-    if (values === undefined) info.set(name, [line.slice(colon + 1)])
-    else values.push(line.slice(colon + 1))
+  const connections = new Set<string>()
+  const add = (text: string): void => {
+    for (const line of text.split(/\r?\n/)) {
+      const colon = line.indexOf(':')
+      if (colon <= 0) continue
+      const name = line.slice(0, colon)
+      const values = info.get(name)
+      if (values === undefined) info.set(name, [line.slice(colon + 1)])
+      else values.push(line.slice(colon + 1))
+    }
   }
-  return info
+  if (!(redis instanceof Cluster)) add(await redis.info())
+  else {
+    const told = await Promise.all(redis.nodes('master').map(askNode))
+    for (const { text, connection } of told) {
+      add(text)
+      connections.add(connection)
+    }
+  }
+  return { info, connections }
+}
+
+async function askNode(node: Redis): Promise<{ readonly text: string; readonly connection: string }> {
+  const commands = node.pipeline().info()
+  for (const [name, ...args] of CONNECTION) commands.call(name, ...args)
+  const replies = (await commands.exec()) ?? []
+  const [text, ...connection] = replies.map(([error, reply]) => {
+    if (error) throw error
+    return reply
+  })
+  return { text: String(text), connection: connection.join(' ') }
 }

@@ -1,6 +1,7 @@
 // Is Redis there? A breaker: after the first time-out nobody asks it again until it was looked at and found well (contract §9).
 // Does not know what Redis is used for, nor what makes it well: that is `look`.
 
+import { Cluster } from 'ioredis'
 import type { RedisConnection } from './redis-connection.js'
 import { phrase } from './redis-errors.js'
 
@@ -74,6 +75,7 @@ export function watchRedis({ redis, timeout, look, changed }: LinkOptions): Redi
     failures = next === null ? 0 : failures + 1
     turn(next)
     hasLooked()
+    if (failures > 0) seekNodes(redis)
     if (failures > 0 && failures % ENOUGH === 0) reconnect(redis)
     lookAgain(next === null ? LOOK : Math.min(SOONEST * 2 ** failures, LATEST))
   }
@@ -103,6 +105,7 @@ export function watchRedis({ redis, timeout, look, changed }: LinkOptions): Redi
     trip(next) {
       if (closed || problem !== null) return
       turn(next)
+      seekNodes(redis)
       lookAgain(SOONEST)
     },
     close() {
@@ -120,6 +123,11 @@ function first() {
     resolve = done
   })
   return { promise, resolve }
+}
+
+/** After a failover the client of a cluster asks who serves what for commands that it may send again, and none of ours is. */
+function seekNodes(redis: RedisConnection): void {
+  if (redis instanceof Cluster) redis.refreshSlotsCache(() => undefined)
 }
 
 /** A cluster finds its nodes itself. */

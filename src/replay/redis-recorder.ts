@@ -4,7 +4,7 @@
 
 import type { RedisConnection } from './redis-connection.js'
 import { phrase } from './redis-errors.js'
-import type { StoreIdentity } from './redis-identity.js'
+import { CONNECTION, type StoreIdentity } from './redis-identity.js'
 import { type RedisLink, TOO_LATE, whenTimeIsUp } from './redis-link.js'
 
 /** Records a key for so many milliseconds; `unavailable` after the time-out at the latest. Never rejects. */
@@ -56,6 +56,7 @@ async function send(batch: readonly Waiting[], options: RecorderOptions): Promis
   if (wait > 0) commands.wait(wait, waitMs)
   const epoch = identity.epoch()
   if (epoch !== null) commands.get(epoch.key)
+  if (redis.isCluster) for (const [name, ...args] of CONNECTION) commands.call(name, ...args)
   const replies: readonly Reply[] = await commands.exec().then(
     (all) => all ?? [],
     (error: Error) => batch.map((): Reply => [error, null]),
@@ -65,12 +66,16 @@ async function send(batch: readonly Waiting[], options: RecorderOptions): Promis
   const replicas = wait > 0 ? replies[batch.length] : undefined
   const isCopied = wait === 0 || Number(replicas?.[1]) >= wait
   if (!isCopied) link.trip(replicas?.[0] ? phrase(replicas[0]) : 'too few replicas have its records')
-  const [epochError, found] = replies[batch.length + (wait > 0 ? 1 : 0)] ?? []
+  const rest = replies.slice(batch.length + (wait > 0 ? 1 : 0))
+  const [epochError, found] = rest[0] ?? []
+  // Another server than the one that was looked at, or the same one anew: nobody knows yet what it remembers.
+  const isLookedAt = !redis.isCluster || identity.isKnown(rest.map(([, answer]) => answer))
+  if (!isLookedAt) link.trip('its cluster changed')
   if (epoch !== null && !epochError && found !== epoch.value) {
     identity.lost()
     link.trip('it lost its memory')
   }
-  const isKnown = epoch === null || found === epoch.value
+  const isKnown = isLookedAt && (epoch === null || found === epoch.value)
   settle((index) => {
     const [error, answer] = replies[index] ?? [null, undefined]
     if (error) link.trip(phrase(error))
