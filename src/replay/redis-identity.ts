@@ -50,7 +50,8 @@ export type IdentityOptions = {
 
 /**
  * Our own record in the store says since when it remembers: `<floor>:<random>`, without expiry, one for each server it may be
- * (run id and replication id), so that every process reads the same and all agree on who was first to write it.
+ * (run id and replication id), so that every process reads the same and all agree on who was first to write it. Beside it stands which server
+ * that was.
  */
 export function identifyStore({ redis, prefix, clock, clockSkew, ranBefore, wait, waitMs, log }: IdentityOptions): StoreIdentity {
   let seen: (Epoch & { readonly evicted: number }) | null = null
@@ -72,7 +73,7 @@ export function identifyStore({ redis, prefix, clock, clockSkew, ranBefore, wait
    * `iat` has them, from now on are sure.
    */
   const firstFloor = (): Seconds => (ranBefore ? Math.floor(clock()) : 0)
-  const newFloor = (): Seconds => (seen === null ? firstFloor() : endOfDoubt())
+  const newFloor = (isSuccessor: boolean): Seconds => (seen === null && !isSuccessor ? firstFloor() : endOfDoubt())
 
   async function look(): Promise<string | null> {
     const [unwritable, { info, connections }] = await Promise.all([
@@ -87,8 +88,12 @@ export function identifyStore({ redis, prefix, clock, clockSkew, ranBefore, wait
 
     const server = sha256([...of('run_id'), ...of('master_replid')].sort().join(' ')).slice(0, 22)
     const key = `${prefix}epoch:${server}`
-    await redis.set(key, `${newFloor()}:${randomBytes(12).toString('base64url')}`, 'NX')
+    // A replica has it too: so one that was promoted says by itself that it took another's place, even to a process that is new.
+    const last = await redis.get(`${prefix}server`)
+    await redis.set(key, `${newFloor(last !== null && last !== server)}:${randomBytes(12).toString('base64url')}`, 'NX')
     const value = (await redis.get(key)) ?? ''
+    // Not before: whoever finds itself named relies on the epoch to be there.
+    if (last !== server) await redis.set(`${prefix}server`, server)
     const evicted = of('evicted_keys').reduce((sum, count) => sum + Number(count), 0)
     if (seen !== null && (seen.key !== key || seen.value !== value || seen.evicted < evicted)) lost()
     // Another process wrote it, by its own clock.

@@ -100,6 +100,10 @@ export const REPLAY_ROWS: readonly Row[] = [
       ...outages('denies replay_unavailable: Redis is back, but empty: what was accepted before never is again'),
       ...redis('promoted: what the replica did not get is not accepted again, by any process'),
       ...of('test/replay/redis-topologies.test.ts')('Sentinel: the primary it names, and the next one after a failover'),
+      ...of('test/replay/redis-failover.test.ts')(
+        'Sentinel: the primary is killed under load, and no accepted proof is accepted again',
+        'Sentinel: the replica that takes over lacks the last records, and only a process that is new asks it',
+      ),
     ],
   },
   {

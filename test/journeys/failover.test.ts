@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { makeDraft, printDraft } from '../support/draft.js'
 import { type Fleet, HOST, makePlace, type Place, serve } from '../support/fleet.js'
-import { type RunningRedis, startCluster, startReplicas, startSentinel } from '../support/redis.js'
+import { eventually, isPrimary, startRedisCluster, startSentinelSet } from '../support/redis-sets.js'
+import type { RunningRedis } from '../support/redis.js'
 
 const yaml = (place: Place, redis: string) => (ports: { port: number; admin: number }) => {
   const { port: upstream } = place.upstream.address() as { port: number }
@@ -109,50 +110,44 @@ async function play(t: Test, { redis, fail, back }: Scene): Promise<void> {
   t.comment(`${traffic.accepted.length} accepted, ${before} before; new ones again after ${seconds} s`)
 }
 
-async function withSentinels(t: Test): Promise<{ readonly redis: string; readonly nodes: readonly RunningRedis[] }> {
-  const nodes = await startReplicas()
-  t.teardown(() => Promise.all(nodes.map((node) => node.stop())))
-  const sentinels = await Promise.all([1, 2, 3].map(() => startSentinel(nodes[0].port, 2)))
-  t.teardown(() => Promise.all(sentinels.map((sentinel) => sentinel.stop())))
-  return { nodes, redis: `sentinels: [${sentinels.map(({ url }) => `'${url}'`).join(', ')}], primary: holdfast` }
-}
-
 const SLOW = { timeout: 150_000 }
 
+async function withSentinels(t: Test): Promise<{ readonly redis: string; readonly primary: RunningRedis }> {
+  const { nodes, yaml, stop } = await startSentinelSet(2)
+  t.teardown(stop)
+  return { redis: yaml, primary: nodes[0] }
+}
+
 t.test('Sentinel: the primary is killed', SLOW, async (t) => {
-  const { redis, nodes } = await withSentinels(t)
-  await play(t, { redis, fail: async () => nodes[0]?.kill(), back: async () => nodes[0]?.start() })
+  const { redis, primary } = await withSentinels(t)
+  await play(t, { redis, fail: primary.kill, back: primary.start })
 })
 
 t.test('Sentinel: the primary freezes, is replaced, and wakes up as if nothing had been', SLOW, async (t) => {
-  const { redis, nodes } = await withSentinels(t)
-  await play(t, { redis, fail: async () => nodes[0]?.pause(), back: async () => nodes[0]?.resume() })
+  const { redis, primary } = await withSentinels(t)
+  await play(t, { redis, fail: async () => primary.pause(), back: async () => primary.resume() })
 })
 
-/** By whom the slots of the second primary are served now. */
-const isReplaced = async (nodes: readonly RunningRedis[]): Promise<boolean> =>
-  String(await nodes[4]?.call('INFO', 'replication')).includes('role:master')
-
-async function untilReplaced(nodes: readonly RunningRedis[]): Promise<void> {
-  for (let i = 0; i < 600 && !(await isReplaced(nodes)); i++) await sleep(50)
+async function withCluster(t: Test): Promise<{ readonly redis: string; readonly primary: RunningRedis; readonly replica: RunningRedis }> {
+  const { nodes, primaries, replicas, stop } = await startRedisCluster(1)
+  t.teardown(stop)
+  const [primary, replica] = [primaries[1], replicas[1]]
+  if (primary === undefined || replica === undefined) throw new Error('a cluster without nodes')
+  return { redis: `cluster: [${nodes.map(({ url }) => `'${url}'`).join(', ')}]`, primary, replica }
 }
 
 t.test('Cluster: a primary is killed, and nobody had waited for its replica', SLOW, async (t) => {
-  const nodes = await startCluster()
-  t.teardown(() => Promise.all(nodes.map((node) => node.stop())))
-  const redis = `cluster: [${nodes.map(({ url }) => `'${url}'`).join(', ')}], wait: 0`
-  await play(t, { redis, fail: async () => nodes[1]?.kill(), back: async () => nodes[1]?.start() })
+  const { redis, primary } = await withCluster(t)
+  await play(t, { redis: `${redis}, wait: 0`, fail: primary.kill, back: primary.start })
 })
 
 t.test('Cluster: a primary freezes, is replaced, and wakes up as a replica', SLOW, async (t) => {
-  const nodes = await startCluster()
-  t.teardown(() => Promise.all(nodes.map((node) => node.stop())))
-  const redis = `cluster: [${nodes.map(({ url }) => `'${url}'`).join(', ')}]`
+  const { redis, primary, replica } = await withCluster(t)
   const fail = async (): Promise<void> => {
-    nodes[1]?.pause()
-    await untilReplaced(nodes)
+    primary.pause()
+    await eventually('its replica takes over', () => isPrimary(replica))
     // Each record needs a replica, and the one that took over has none before.
-    nodes[1]?.resume()
+    primary.resume()
   }
   await play(t, { redis, fail, back: async () => undefined })
 })

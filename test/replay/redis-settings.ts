@@ -2,10 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RedisSettings } from '../../src/config/config.js'
 import type { ReplayStore } from '../../src/replay/store.js'
-import type { RunningRedis } from '../support/redis.js'
 
 /** Settings as routes.yaml gives them. */
-export const settings = (redis: RunningRedis, changes: Partial<RedisSettings> = {}): RedisSettings => ({
+export const settings = (redis: { readonly url: string | null }, changes: Partial<RedisSettings> = {}): RedisSettings => ({
   url: redis.url,
   sentinels: [],
   primary: null,

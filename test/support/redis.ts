@@ -126,58 +126,18 @@ async function answers(url: string, password?: string): Promise<boolean> {
   }
 }
 
-/** Waits until `check` says true; `what` is said when it takes half a minute. */
-async function until(what: string, check: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 600; i++) {
-    if (await check().catch(() => false)) return
-    await sleep(50)
-  }
-  throw new Error(`not within 30 s: ${what}`)
+export type SentinelOptions = {
+  /** Sentinels that must agree that the primary is gone. */
+  readonly quorum?: number
+  /** Further lines of its configuration. */
+  readonly lines?: readonly string[]
 }
 
-const says = async (redis: RunningRedis, section: string, text: string | RegExp): Promise<boolean> =>
-  new RegExp(text).test(String(await redis.call('INFO', section)))
+export type RunningSentinel = { readonly url: string; readonly port: number; stop(): Promise<void> }
 
-/** A primary and two replicas that have all of it. */
-export async function startReplicas(options: RedisOptions = {}): Promise<readonly [RunningRedis, RunningRedis, RunningRedis]> {
-  const [primary, first, second] = [await startRedis(options), await startRedis(options), await startRedis(options)]
-  for (const replica of [first, second]) await replica.call('REPLICAOF', '127.0.0.1', String(primary.port))
-  await until('both replicas are online', () =>
-    says(primary, 'replication', /slave0:.*state=online(?:.|\n|\r)*slave1:.*state=online/),
-  )
-  return [primary, first, second]
-}
-
-/** Three primaries with a replica each, of one cluster; the first three are the primaries. */
-export async function startCluster(): Promise<readonly RunningRedis[]> {
-  const settings = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', '--cluster-replica-validity-factor', '0']
-  const ports = await Promise.all(Array.from({ length: 6 }, freePort))
-  // Not 10,000 above the other one, where a client's may be.
-  const nodes = await Promise.all(ports.map((port) => startRedis({ settings: [...settings, '--cluster-port', String(port)] })))
-  const [first, ...others] = nodes as [RunningRedis, ...RunningRedis[]]
-  await Promise.all(
-    nodes
-      .slice(0, 3)
-      .map((node, i) => node.call('CLUSTER', 'ADDSLOTSRANGE', String(i * 5462), String(Math.min(i * 5462 + 5461, 16383)))),
-  )
-  for (const [i, { port }] of others.entries())
-    await first.call('CLUSTER', 'MEET', '127.0.0.1', String(port), String(ports[i + 1]))
-  const ids = await Promise.all(nodes.map((node) => node.call('CLUSTER', 'MYID')))
-  for (const [i, replica] of nodes.slice(3).entries()) {
-    await until('the nodes know each other', async () => (await replica.call('CLUSTER', 'REPLICATE', String(ids[i]))) === 'OK')
-  }
-  for (const node of nodes)
-    await until('the cluster is well', async () => String(await node.call('CLUSTER', 'INFO')).includes('cluster_state:ok'))
-  for (const node of nodes.slice(0, 3))
-    await until('each primary has a replica', () => says(node, 'replication', /slave0:.*state=online/))
-  return nodes
-}
-
-/** A Sentinel of its own that watches the primary `holdfast` and replaces it after half a second of silence. */
-export async function startSentinel(
-  primaryPort: number,
-  quorum = 1,
-): Promise<{ readonly url: string; readonly port: number; stop(): Promise<void> }> {
+/** A Sentinel that watches the primary `holdfast` and replaces it after half a second of silence. */
+export async function startSentinel(primaryPort: number, options: SentinelOptions = {}): Promise<RunningSentinel> {
+  const { quorum = 1, lines: further = [] } = options
   const port = await freePort()
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-sentinel-'))
   const file = join(folder, 'sentinel.conf')
@@ -188,6 +148,7 @@ export async function startSentinel(
     `sentinel monitor holdfast 127.0.0.1 ${primaryPort} ${quorum}`,
     'sentinel down-after-milliseconds holdfast 500',
     'sentinel failover-timeout holdfast 3000',
+    ...further,
   ]
   writeFileSync(file, lines.join('\n'))
   const child = spawn(existsSync(UNPACKED) ? UNPACKED : 'redis-server', [file, '--sentinel'], { stdio: 'ignore' })
