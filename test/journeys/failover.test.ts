@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { makeDraft, printDraft } from '../support/draft.js'
 import { type Fleet, HOST, makePlace, type Place, serve } from '../support/fleet.js'
-import { eventually, isPrimary, startRedisCluster, startSentinelSet } from '../support/redis-sets.js'
 import type { RunningRedis } from '../support/redis.js'
+import { eventually, isPrimary, startRedisCluster, startSentinelSet } from '../support/redis-sets.js'
 
 const yaml = (place: Place, redis: string) => (ports: { port: number; admin: number }) => {
   const { port: upstream } = place.upstream.address() as { port: number }
@@ -118,17 +118,14 @@ async function withSentinels(t: Test): Promise<{ readonly redis: string; readonl
   return { redis: yaml, primary: nodes[0] }
 }
 
-t.test('Sentinel: the primary is killed', SLOW, async (t) => {
-  const { redis, primary } = await withSentinels(t)
-  await play(t, { redis, fail: primary.kill, back: primary.start })
-})
-
 t.test('Sentinel: the primary freezes, is replaced, and wakes up as if nothing had been', SLOW, async (t) => {
   const { redis, primary } = await withSentinels(t)
   await play(t, { redis, fail: async () => primary.pause(), back: async () => primary.resume() })
 })
 
-async function withCluster(t: Test): Promise<{ readonly redis: string; readonly primary: RunningRedis; readonly replica: RunningRedis }> {
+async function withCluster(
+  t: Test,
+): Promise<{ readonly redis: string; readonly primary: RunningRedis; readonly replica: RunningRedis }> {
   const { nodes, primaries, replicas, stop } = await startRedisCluster(1)
   t.teardown(stop)
   const [primary, replica] = [primaries[1], replicas[1]]

@@ -75,7 +75,8 @@ export async function startRedisCluster(replicasEach = 0): Promise<RedisCluster>
   for (const [i, node] of nodes.entries()) await node.call('CLUSTER', 'SET-CONFIG-EPOCH', String(i + 1))
   for (const [i, node] of primaries.entries())
     await node.call('CLUSTER', 'ADDSLOTSRANGE', String(Math.ceil((i * SLOTS) / 3)), String(Math.ceil(((i + 1) * SLOTS) / 3) - 1))
-  for (const [i, { port }] of others.entries()) await first?.call('CLUSTER', 'MEET', '127.0.0.1', String(port), String(buses[i + 1]))
+  for (const [i, { port }] of others.entries())
+    await first?.call('CLUSTER', 'MEET', '127.0.0.1', String(port), String(buses[i + 1]))
   const know = (node: RunningRedis) => async () => (await infoFrom(node, 'cluster_known_nodes')) === String(nodes.length)
   for (const node of nodes) await eventually('the nodes know each other', know(node))
   for (const [i, replica] of replicas.entries()) {
