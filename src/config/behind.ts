@@ -25,7 +25,7 @@ export function resolveBehind(listen: Listen, place: Place, loading: Loading): B
 /** What the kernel takes as the path of a socket, in bytes, its final NUL not counted. */
 const SOCKET_PATH = 107
 
-const socketRules = ({ socket, tls, behind }: Listen, place: Place): readonly Rule[] => [
+const socketRules = ({ socket, tls, proxy_protocol, behind }: Listen, place: Place): readonly Rule[] => [
   [
     socket !== undefined && (isWritten(under(place, 'host')) || isWritten(under(place, 'port'))),
     'socket',
@@ -37,6 +37,11 @@ const socketRules = ({ socket, tls, behind }: Listen, place: Place): readonly Ru
     `a socket has a path of ${SOCKET_PATH} bytes or fewer`,
   ],
   [socket !== undefined && tls !== null, 'tls', 'a socket is served without TLS: say `off`'],
+  [
+    proxy_protocol !== undefined && (socket !== undefined || behind !== undefined),
+    'proxy_protocol',
+    'is for where TLS ends here: behind a proxy that ends it, `behind.address` says who the client is',
+  ],
   [
     tls === null && behind === undefined,
     'tls',

@@ -1,6 +1,7 @@
 // The forms of values in routes.yaml that are not scalars of the checks: text, paths, numbers, URLs, header names. `title` is what
 // docs/settings.md calls the type.
 
+import { isIP } from 'node:net'
 import { z } from 'zod'
 import { duration, size } from '../verify/scalars.js'
 
@@ -68,6 +69,20 @@ export const clientTls = z.strictObject({
   cert: path.describe('Our client certificate, PEM; left out: none.').optional(),
   key: path.describe('Its private key, PEM.').optional(),
 })
+
+/** Not all of them: whoever that names is nobody in particular. */
+function isRange(text: string): boolean {
+  const [address = '', prefix, ...more] = text.split('/')
+  const bits = isIP(address) === 4 ? 32 : 128
+  const isPrefix = prefix === undefined || (/^[1-9]\d{0,2}$/.test(prefix) && Number(prefix) <= bits)
+  return isIP(address) !== 0 && !address.includes('%') && isPrefix && more.length === 0
+}
+
+/** An address, or all that begin with so many of its bits. */
+export const range = z
+  .string()
+  .refine(isRange, 'expected an address or a range, such as 10.0.0.0/8')
+  .meta({ title: 'address or range' })
 
 /** RFC 9110 §5.1. */
 export const headerName = z

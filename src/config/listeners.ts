@@ -58,7 +58,8 @@ export function resolveListeners(
     const origins = chooseOrigins(value.origins, publicOrigins, { place: under(place, 'origins'), ...loading })
     if (tls !== null && pair === null) return []
     const socket = value.socket === undefined ? null : absolute({ value: value.socket, place })
-    return [{ value: { host, port, socket, tls: pair, behind, ...certificates, origins }, place }]
+    const { proxy_protocol = null } = value
+    return [{ value: { host, port, socket, tls: pair, proxy_protocol, behind, ...certificates, origins }, place }]
   })
 }
 

@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 import { orOff } from '../verify/scalars.js'
-import { bytes, count, headerName, path, port, text, time, timeout } from './fields.js'
+import { bytes, count, headerName, path, port, range, text, time, timeout } from './fields.js'
 
 const tlsPair = {
   key: path.describe('Private key, PEM without passphrase.'),
@@ -72,6 +72,15 @@ export const listener = z.strictObject({
   tls: orOff(listenerTls).describe(
     'TLS 1.3, and 1.2 with ECDHE and AES-GCM alone; `off` only with `behind`, on loopback or a socket.',
   ),
+  proxy_protocol: z
+    .strictObject({
+      from: z
+        .array(range)
+        .min(1, 'expected at least one')
+        .describe('Their addresses and ranges, such as 10.0.0.0/8. Limits by address count their clients, and not them.'),
+    })
+    .describe('TCP balancers that say whose connection they bring (PROXY protocol 1 or 2), before TLS; left out: nobody may.')
+    .optional(),
   behind: behind.describe('A proxy that ends TLS before us; left out: we are the edge, and no header is believed.').optional(),
   origins: z
     .array(text)

@@ -51,6 +51,8 @@ export type EdgeCounts = {
 export type Connections = {
   /** Counts a connection from accept on; closed at once where its address has too many, or where there are too many. */
   accept(socket: Socket): void
+  /** Says whose connection it is that a balancer brought, before its handshake; closed at once where its client has too many. */
+  name(socket: Socket, client: Pick<Peer, 'address' | 'port'>): void
   /** There will be no handshake: it failed, or its connection ended. */
   failed(): void
   /** The handshake is complete. */
@@ -97,6 +99,8 @@ export function createConnections({ limits, isShared }: Accepting): Connections 
   /** Their handshakes began under a configuration that is gone, and are judged by that. */
   const outdated = new WeakSet<Socket>()
   const lines = new Map<Socket, Line>()
+  /** Whose connections balancers brought. */
+  const brought = new WeakMap<Socket, Pick<Peer, 'address' | 'port'>>()
   let refused = 0
   let full = 0
   let resumed = 0
@@ -164,6 +168,13 @@ export function createConnections({ limits, isShared }: Accepting): Connections 
       refused += 1
       socket.destroy()
     },
+    name(socket, client) {
+      brought.set(socket, client)
+      socket.once('close', () => count(client.address, -1))
+      if (count(client.address, 1) <= limits().connections_per_address) return
+      refused += 1
+      socket.destroy()
+    },
     failed() {
       failed += 1
     },
@@ -176,7 +187,7 @@ export function createConnections({ limits, isShared }: Accepting): Connections 
       else if (tls !== null) full += 1
       const { behind } = listener
       const connection = {
-        peer: readPeer(socket, handshakeOf(listener).mode),
+        peer: { ...readPeer(socket, handshakeOf(listener).mode), ...(below && brought.get(below)) },
         servername: typeof tls?.servername === 'string' ? tls.servername.toLowerCase() : null,
         stranger: behind === null ? null : whyNotHop(socket, behind),
       }

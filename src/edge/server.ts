@@ -7,10 +7,12 @@ import type { Socket } from 'node:net'
 import Fastify from 'fastify'
 import type { Limits, Listener } from '../config/config.js'
 import type { Seconds } from '../verify/scalars.js'
+import { type Brought, balancersOf, takeProxyHeader } from './balancer.js'
 import { answerBroken, type BrokenRequest } from './broken.js'
 import { type Connection, type Connections, createConnections, type EdgeCounts, type Line } from './connections.js'
 import { openDoor } from './door.js'
 import { closeWhenQuiet, listen } from './listen.js'
+import { plainAddress } from './peer.js'
 import { ticketKeysOf } from './tickets.js'
 import { asksForCertificate, handshakeOf, secureContextOf, tlsOptionsOf } from './tls.js'
 import { answerOn } from './upgrade.js'
@@ -84,7 +86,11 @@ const QUIET: Seconds = 5
 export async function openEdge(options: EdgeOptions): Promise<Edge> {
   const { handle, refuse, listens } = options
   let { listener, limits, ticketSecret } = options
-  const connections = createConnections({ limits: () => limits, isShared: () => listener.behind !== null })
+  let isBalancer = balancersOf(listener)
+  const connections = createConnections({
+    limits: () => limits,
+    isShared: (address) => listener.behind !== null || isBalancer(address),
+  })
   const take = takerOf(connections, handle)
 
   const app = Fastify({
@@ -129,10 +135,24 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   }
   server.on('upgrade', (request, socket, head) => leave(request, socket as Socket, head))
   server.on('connect', (request, socket, head) => leave(request, socket as Socket, head))
-  const enter = (socket: Socket): void => {
+  const begin = (socket: Socket): void => {
     server.emit('connection', socket)
     // It was accepted without being read; TLS reads it by itself.
     if (secure === null) socket.resume()
+  }
+  const enter = (socket: Socket): void => {
+    if (isBalancer(plainAddress(socket.remoteAddress)))
+      takeProxyHeader(socket, limits.handshake, (client) => bring(socket, client))
+    else begin(socket)
+  }
+  const bring = (socket: Socket, client: Brought): void => {
+    if (client === 'broken' || client === 'late') {
+      connections.failed()
+      socket.destroy()
+      return
+    }
+    if (client !== null) connections.name(socket, client)
+    if (!socket.destroyed) begin(socket)
   }
   const door = openDoor(connections.accept, enter)
   const address = listens ? await listen(door, listener) : null
@@ -167,6 +187,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
       secure?.setSecureContext({ ...secureContextOf(next), ticketKeys: ticketKeysOf(ticketSecret, next) })
       const isJudgedAnew = handshakeOf(next).mode !== handshakeOf(listener).mode
       listener = next
+      isBalancer = balancersOf(next)
       // Node reads it for each new connection.
       Object.assign(server, { requestCert: asksForCertificate(next) })
       if (isJudgedAnew) connections.closeCertified()

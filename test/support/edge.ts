@@ -59,6 +59,7 @@ export async function openTestEdge(settings: EdgeSettings = {}): Promise<TestEdg
     socket: null,
     tls: { cert, key },
     behind: null,
+    proxy_protocol: null,
     client_certificates: 'off',
     client_ca: null,
     crl: [],
