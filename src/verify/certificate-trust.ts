@@ -66,8 +66,8 @@ function readNames({ der }: PeerCertificate): Names | null {
 
 const NAME = /([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,"]*)(?:, |$)/y
 
-/** Node puts a name in quotes, as JSON, where it could be taken for several. null: this is not what Node writes. */
-function urisOf(text: string): ReadonlySet<string> | null {
+/** Of a `subjectAltName`: Node puts a name in quotes, as JSON, where it could be taken for several. null: this is not what Node writes. */
+export function urisOf(text: string): ReadonlySet<string> | null {
   const uris = new Set<string>()
   for (let at = 0; at < text.length; at = NAME.lastIndex) {
     NAME.lastIndex = at

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { makeCa, makeCertificate } from '../support/certs.js'
+import { makeCa, makeCertificate, makeOddCertificate } from '../support/certs.js'
 import { type Draft, makeDraft, printDraft } from '../support/draft.js'
 import { makePlace, OPEN, serve } from '../support/fleet.js'
 import { exchangeOn, type Reply } from '../support/http.js'
@@ -155,6 +155,16 @@ t.test('loopback without TLS', async (t) => {
 
 t.test('mutual TLS: the hop is whoever has a certificate of its CA by one of its names', async (t) => {
   const [ca, foreign] = await Promise.all([makeCa('Hops CA'), makeCa('Hops CA')])
+  /** With one alternative name: of kind 2 a DNS name, of 6 a URI (RFC 5280 §4.2.1.6). */
+  const named = (kind: 2 | 6, name: string) => {
+    const der = Buffer.concat([Buffer.from([0x30, name.length + 2, 0x80 + kind, name.length]), Buffer.from(name)])
+    return makeOddCertificate({ ca, extensions: [['2.5.29.17', false, der.toString('hex')]] })
+  }
+  const [workload, disguised, child] = await Promise.all([
+    named(6, 'spiffe://bank/ingress'),
+    named(2, 'a, URI:spiffe://bank/ingress, b'),
+    named(6, 'spiffe://bank/ingress/child'),
+  ])
   const names = ['ingress.internal']
   const ekus = ['client'] as const
   const [hop, wild, other, common, server, stranger] = await Promise.all([
@@ -167,7 +177,7 @@ t.test('mutual TLS: the hop is whoever has a certificate of its CA by one of its
   ])
   const lab = await startBehind({
     listen: 'tls: { key: server.key, cert: server.crt }',
-    behind: 'hop: { ca: hops.crt, names: [ingress.internal] }, address: forwarded_for',
+    behind: 'hop: { ca: hops.crt, names: [ingress.internal, spiffe://bank/ingress] }, address: forwarded_for',
     files: { 'hops.crt': ca.cert },
   })
   t.teardown(() => lab.stop())
@@ -175,7 +185,10 @@ t.test('mutual TLS: the hop is whoever has a certificate of its CA by one of its
   const as = async ({ cert, key }: { cert: string; key: string }) =>
     exchangeOn(await openRaw(lab.port, { servername: 'holdfast.internal', cert, key }), request())
   t.equal((await as(hop)).status, 200, 'by whatever SNI it connects')
+  t.equal((await as(workload)).status, 200, 'by a URI')
   for (const [who, detail] of [
+    [disguised, 'by another name'],
+    [child, 'by another name'],
     [wild, 'by another name'],
     [other, 'by another name'],
     [common, 'by another name'],
@@ -189,7 +202,7 @@ t.test('mutual TLS: the hop is whoever has a certificate of its CA by one of its
     client.send(request())
     t.equal(await client.ended(20_000), '', `${why}: ends with the handshake`)
   }
-  t.equal(lab.upstreamCalls(), 1)
+  t.equal(lab.upstreamCalls(), 2)
 
   const open = await openRaw(lab.port, { servername: HOST, cert: hop.cert, key: hop.key })
   open.send(request())

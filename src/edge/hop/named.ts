@@ -5,6 +5,7 @@ import type { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { Behind } from '../../config/config.js'
+import { urisOf } from '../../verify/certificate-trust.js'
 
 /** Why not; null: it is. A certificate that the handshake did not accept never comes here. */
 export function whyNotHop(socket: Socket, { hop }: Behind): string | null {
@@ -21,6 +22,5 @@ const isLoopback = (address: string): boolean => /^(?:::ffff:)?127\.|^::1$/.test
 /** Alternative names alone, and no wildcard of theirs: who may speak for clients is written out. */
 function hasName(certificate: X509Certificate, name: string): boolean {
   if (!name.includes('://')) return certificate.checkHost(name, { subject: 'never', wildcards: false }) !== undefined
-  // Node quotes a name in which a comma or a quote could make it look like two.
-  return certificate.subjectAltName?.split(', ').includes(`URI:${name}`) === true
+  return urisOf(certificate.subjectAltName ?? '')?.has(name) === true
 }
