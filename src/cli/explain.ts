@@ -48,7 +48,7 @@ export const explain: Command = {
     if (typeof head === 'string') return wrongUsage(io, head)
     const found = findRoute(head, config)
     if (found instanceof Denial) return sayDenial(io, found)
-    io.out(`${head.method} ${found.inbound.target.origin}${found.inbound.target.rawPath}`)
+    io.out(`${head.method} ${found.inbound.target.base}${found.inbound.target.rawPath}`)
     sayRoute(io, found.match)
     if (usage.request !== null) return judge(io, found, config)
     sayChecks(io, found.match.route.policy)
@@ -116,6 +116,7 @@ const makeHead = (method: string, rawTarget: string, rawHeaders: readonly string
   rawHeaders,
   peer: { address: '127.0.0.1', port: 0, certificate: null },
   servername: null,
+  removedPrefix: '',
 })
 
 type Found = { readonly inbound: InboundRequest; readonly match: RouteMatch }
@@ -126,11 +127,18 @@ function findRoute(head: Head, config: Config): Found | Denial {
   if (unfit !== null) return unfit
   const origin = readOrigin(head, lines, config.publicOrigins)
   if (origin instanceof Denial) return origin
-  const inbound = readInbound(head, lines, { origin, removedPrefix: '' })
+  const inbound = readInbound(asFromHop(head, origin, config), lines, origin)
   if (inbound instanceof Denial) return inbound
   const match = config.match(origin, inbound.target.path, inbound.method)
   if (match === 'unknown') return new Denial('route_unknown', undefined, {})
   return 'route' in match ? { inbound, match } : new Denial('method_not_allowed', `allowed: ${match.join(', ')}`, {})
+}
+
+/** As it comes from a hop that takes leading segments off the path: people write what clients send. */
+function asFromHop(head: Head, origin: string, { listeners }: Config): Head {
+  const prefixes = listeners.filter(({ origins }) => origins.includes(origin)).map(({ behind }) => behind?.removed_prefix ?? '')
+  const removedPrefix = prefixes.find((prefix) => prefix !== '' && head.rawTarget.startsWith(`${prefix}/`)) ?? ''
+  return { ...head, removedPrefix, rawTarget: head.rawTarget.slice(removedPrefix.length) }
 }
 
 function sayDenial(io: Io, denial: Denial): number {

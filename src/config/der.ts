@@ -9,16 +9,24 @@ const GENERALIZED_TIME = 0x18
 
 export type Element = { readonly tag: number; readonly whole: Buffer; readonly inner: Buffer; readonly end: number }
 
-/** The element at an offset. Throws where there is none: it ends too early, or only later says how long it is. */
-export function element(der: Buffer, at = 0): Element {
+/** Where an element stands, and what is in it. */
+export type Span = { readonly tag: number; readonly start: number; readonly end: number }
+
+/** The span of the element at an offset. Throws where there is none: it ends too early, or only later says how long it is. */
+export function span(der: Buffer, at: number): Span {
   const short = der.readUInt8(at + 1)
   if (short === 0x80) throw new RangeError('BER')
   const lengthBytes = short < 0x80 ? 0 : short - 0x80
-  const length = lengthBytes === 0 ? short : der.readUIntBE(at + 2, lengthBytes)
   const start = at + 2 + lengthBytes
-  if (start + length > der.length) throw new RangeError('DER ends too early')
-  const end = start + length
-  return { tag: der.readUInt8(at), whole: der.subarray(at, end), inner: der.subarray(start, end), end }
+  const end = start + (lengthBytes === 0 ? short : der.readUIntBE(at + 2, lengthBytes))
+  if (end > der.length) throw new RangeError('DER ends too early')
+  return { tag: der.readUInt8(at), start, end }
+}
+
+/** The element at an offset. Throws as `span` does. */
+export function element(der: Buffer, at = 0): Element {
+  const { tag, start, end } = span(der, at)
+  return { tag, whole: der.subarray(at, end), inner: der.subarray(start, end), end }
 }
 
 export function elements(der: Buffer): readonly Element[] {

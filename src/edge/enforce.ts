@@ -78,6 +78,7 @@ export async function enforce(exchange: EdgeExchange, enforcement: Enforcement):
     rawHeaders: request.rawHeaders,
     peer: connection.peer,
     servername: connection.servername,
+    removedPrefix: '',
   }
   const progress: Progress = { ...NO_PROGRESS }
   if (enforcement.cors !== null) progress.cors = enforcement.cors.readOf(request)
@@ -89,8 +90,7 @@ export async function enforce(exchange: EdgeExchange, enforcement: Enforcement):
   try {
     const client = enforcement.hop === null ? null : enforcement.hop.clientOf(connection, head)
     if (client !== null && !(client instanceof Denial)) {
-      // What SNI the hop sends is between it and us.
-      head = { ...head, peer: client.peer, servername: null }
+      head = { ...head, ...client.head }
       lines = { ...lines, host: client.host ?? lines.host }
     }
     const judged = client instanceof Denial ? refused(client) : judge(exchange, { head, lines, progress, times }, enforcement)
@@ -133,6 +133,7 @@ export function refuseBroken({ reason, peer }: BrokenRequest, enforcement: Enfor
     rawHeaders: [],
     peer,
     servername: null,
+    removedPrefix: '',
   }
   const denial = deny(reason)
   enforcement.audit({
@@ -179,7 +180,7 @@ function judge(exchange: EdgeExchange, arrival: Arrival, enforcement: Enforcemen
   if (origin instanceof Denial) return refused(origin)
   progress.origin = origin
   if (head.method === 'CONNECT') return refused(deny('method_not_allowed', undefined, { allow: [] }))
-  const inbound = readInbound(head, lines, { origin, removedPrefix: enforcement.hop?.removedPrefix ?? '' })
+  const inbound = readInbound(head, lines, origin)
   if (inbound instanceof Denial) return refused(inbound)
   progress.inbound = inbound
 

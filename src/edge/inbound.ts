@@ -19,6 +19,8 @@ export type Head = {
   readonly peer: Peer
   /** SNI in lower case; null where none was sent. */
   readonly servername: string | null
+  /** Leading segments that a hop took off the path; empty: none. */
+  readonly removedPrefix: string
 }
 
 /** What the head says, line by line, with repeats. */
@@ -115,14 +117,11 @@ export const hostOf = (origin: string): string => origin.slice('https://'.length
 
 const hostName = (origin: string): string => hostOf(origin).replace(/:\d+$/, '')
 
-/** Where a request came to: the origin that it named, and the leading segments that a hop took off its path. */
-export type Place = { readonly origin: string; readonly removedPrefix: string }
-
 /** The request as plain data, or why it is none. */
-export function readInbound(head: Head, lines: HeadLines, { origin, removedPrefix }: Place): InboundRequest | Denial {
+export function readInbound(head: Head, lines: HeadLines, origin: string): InboundRequest | Denial {
   const path = originForm(head.rawTarget, origin)
   if (path instanceof Denial) return path
-  const target = readTarget(path, origin, removedPrefix)
+  const target = readTarget(path, origin, head.removedPrefix)
   if (target === null) return deny('target_malformed')
   return {
     requestId: head.requestId,

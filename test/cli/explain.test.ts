@@ -1,5 +1,5 @@
 // `holdfast explain`: command, standard output, standard error, exit code.
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { explain } from '../../src/cli/explain.js'
@@ -57,6 +57,19 @@ t.test('a method and a URL: route, tier and every check with its setting and its
   t.ok(at('proof-method') < at('proof-target') && at('proof-target') < at('proof-age'), 'in the order of judging')
   t.match((await run('HEAD', `https://${HOST}/cases/7`)).out, /route +GET/)
   t.match((await run('GET', `HTTPS://${HOST.toUpperCase()}:443/public`)).out, /nothing is judged/)
+})
+
+t.test('behind a hop that takes a prefix off the path, a URL is what clients write', async (t) => {
+  const yaml = readFileSync(join(cwd, 'routes.yaml'), 'utf8')
+  const behind = 'listen: { socket: edge.sock, tls: off, behind: { hop: socket, address: forwarded_for, removed_prefix: /svc2 } }'
+  writeFileSync(join(cwd, 'behind.yaml'), yaml.replace(/^listen: .*$/m, behind))
+  const explained = await run('--config', 'behind.yaml', 'GET', `https://${HOST}/svc2/cases/7?a=b`)
+  t.equal(explained.code, 0, explained.err)
+  t.match(explained.out, /^GET https:\/\/api\.example\.com\/svc2\/cases\/7$/m)
+  t.match(explained.out, /route +GET \/cases\/:id$/m)
+  const request = draft('/svc2/cases/7')
+  writeFileSync(join(cwd, 'behind.http'), printDraft(request))
+  t.equal((await run('--config', 'behind.yaml', '--request', 'behind.http')).code, 0, 'and a proof too')
 })
 
 t.test('what no route serves', async (t) => {

@@ -16,6 +16,8 @@ const YAML = `version: 1
 listen:
   - { port: 8443, tls: { key: certs/server.key, cert: certs/server.crt } }
   - { port: 8444, tls: { key: certs/ended.key, cert: certs/ended.crt, client_certificates: pki, client_ca: certs/client-ca.crt, crl: [certs/clients.crl] } }
+  - { port: 8445, tls: { key: certs/server.key, cert: certs/server.crt }, behind: { hop: { ca: certs/two-cas.crt, names: [hop] }, certificate: xfcc, client_ca: certs/client-ca.crt } }
+  - { socket: edge.sock, tls: off, behind: { hop: socket } }
 admin: { tls: { key: certs/gateway.key, cert: certs/gateway.crt } }
 public_origins: [https://api.example.com]
 issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, tls: { ca: certs/ca.crt } }]
@@ -43,6 +45,9 @@ t.test('everything that has an end is listed by what it is for', async (t) => {
     ['listener', '0.0.0.0:8443', endOf('server.crt')],
     ['listener', '0.0.0.0:8444', endOf('ended.crt')],
     ['client_ca', '0.0.0.0:8444', endOf('client-ca.crt')],
+    ['listener', '0.0.0.0:8445', endOf('server.crt')],
+    ['client_ca', '0.0.0.0:8445', endOf('client-ca.crt')],
+    ['hop_ca', '0.0.0.0:8445', Math.min(endOf('client-ca.crt'), endOf('two-cas.crt'))],
     ['admin', '127.0.0.1:9090', endOf('gateway.crt')],
     ['upstream', 'cases', endOf('gateway.crt')],
     ['upstream_ca', 'cases', endOf('ca.crt')],

@@ -1,5 +1,7 @@
 // Behind a proxy that ends TLS (contract §10): who is heard as the hop, and what of what it says is believed. Raw sockets speak as the
 // hop, and as whoever would like to be taken for it.
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -77,6 +79,57 @@ t.test('a socket: connections stay, pipelined requests are answered in order, an
   client.send('GET / HTTP/1.1\r\nHost : x\r\n\r\n')
   t.equal((await client.response()).status, 400)
   t.equal(await client.ended(), '')
+})
+
+t.test('a socket: a head that comes late is refused, and one that ends is none', async (t) => {
+  const path = join(folder, `${++sockets}.sock`)
+  const lab = await startLab({
+    store: 'memory',
+    yaml: (defaults) => ({
+      ...defaults,
+      listen: `{ socket: ${path}, tls: off, behind: { hop: socket, address: forwarded_for } }`,
+      limits: '{ headers: 1s, header_bytes: 2KiB }',
+    }),
+  })
+  t.teardown(() => lab.stop())
+  const late = await openPlain({ path })
+  late.send('GET /public HTTP/1.1\r\n')
+  t.equal((await late.response()).status, 408)
+  const large = await openPlain({ path })
+  large.send(`GET /public HTTP/1.1\r\nHost: ${HOST}\r\nX-A: ${'a'.repeat(3000)}\r\n\r\n`)
+  t.equal((await large.response()).status, 431)
+})
+
+t.test('a socket: a WebSocket goes through', async (t) => {
+  const path = join(folder, `${++sockets}.sock`)
+  const lab = await startLab({
+    store: 'memory',
+    yaml: (defaults) => ({
+      ...defaults,
+      listen: `{ socket: ${path}, tls: off, behind: { hop: socket, address: forwarded_for } }`,
+      routes: '[{ path: /socket, methods: [GET], tier: public, upstream: cases, websocket: true }]',
+    }),
+    upgrade: (request, socket) => {
+      const accept = createHash('sha1').update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+      const head = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', 'Upgrade: websocket']
+      socket.write([...head, `Sec-WebSocket-Accept: ${accept.digest('base64')}`, '', ''].join('\r\n'))
+      socket.pipe(socket)
+    },
+  })
+  t.teardown(() => lab.stop())
+  const client = await openPlain({ path })
+  const lines = [
+    'GET /socket HTTP/1.1',
+    `Host: ${HOST}`,
+    'X-Forwarded-For: 192.0.2.1',
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+  ]
+  client.send([...lines, 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', '', ''].join('\r\n'))
+  t.equal((await client.response()).status, 101)
+  const [echo] = await Promise.all([once(client.socket, 'data'), client.send(Buffer.from('818200000000', 'hex'), 'hi')])
+  t.match(String(echo), 'hi')
+  client.close()
 })
 
 t.test('a socket that a killed gateway left behind is taken, one that is served is not, and an end takes it away', async (t) => {

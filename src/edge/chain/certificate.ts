@@ -12,8 +12,9 @@ export type Certificate = {
   readonly node: X509Certificate
   readonly key: KeyObject
   readonly signed: Signed
-  /** Hexadecimal; of names, all of the DER. */
+  /** Its bytes as Latin-1. */
   readonly serial: string
+  /** All of the DER, hexadecimal. */
   readonly issuer: string
   readonly subject: string
   readonly extensions: Extensions
@@ -36,7 +37,7 @@ export function readCertificate(node: X509Certificate): Certificate | null {
       node,
       key: node.publicKey,
       signed,
-      serial: serial.inner.toString('hex'),
+      serial: serial.inner.toString('latin1'),
       issuer: issuer.whole.toString('hex'),
       subject: subject.whole.toString('hex'),
       extensions: readExtensions(extensions && element(extensions.inner)),

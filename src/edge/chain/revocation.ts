@@ -1,7 +1,7 @@
 // Is a certificate revoked? By lists that were given at load (RFC 5280 §5, §6.3), each whole and of one CA: one that speaks for others, or of
 // changes alone, says so in a critical extension, and then nothing is known.
 
-import { type Element, elements, INTEGER, timeOf } from '../../config/der.js'
+import { type Element, element, elements, INTEGER, span, timeOf } from '../../config/der.js'
 import { type Certificate, type Life, maySignLists } from './certificate.js'
 import { isSignedBy, readExtensions, readSigned, type Signed } from './signed.js'
 
@@ -9,7 +9,7 @@ export type List = {
   readonly signed: Signed
   /** DER Name, hexadecimal. */
   readonly issuer: string
-  /** Serial numbers, hexadecimal. */
+  /** Serial numbers, their bytes as Latin-1. */
   readonly revoked: ReadonlySet<string>
   readonly isUnderstood: boolean
   readonly life: Life
@@ -27,19 +27,29 @@ export function readList(pem: string): List {
   if (issuer === undefined || begin === undefined) throw new TypeError('not a list')
   const entries = rest.find(({ tag }) => tag === SEQUENCE)
   const extensions = rest.find(({ tag }) => tag === EXTENSIONS)
-  const revoked = new Set<string>()
-  let isUnderstood = !holdsCritical(extensions && elements(extensions.inner)[0])
-  for (const { inner } of entries === undefined ? [] : elements(entries.inner)) {
-    const [serial, , more] = elements(inner)
-    if (serial !== undefined) revoked.add(serial.inner.toString('hex'))
-    if (holdsCritical(more)) isUnderstood = false
-  }
+  const { revoked, isUnderstood } = readEntries(entries?.inner ?? Buffer.alloc(0))
   const life = {
     notBefore: timeOf(begin) ?? Number.POSITIVE_INFINITY,
     // RFC 5280 §5.1.2.5 demands it.
     notAfter: (rest[0] && timeOf(rest[0])) ?? Number.NEGATIVE_INFINITY,
   }
-  return { signed, issuer: issuer.whole.toString('hex'), revoked, isUnderstood, life }
+  const isWhole = isUnderstood && !holdsCritical(extensions && elements(extensions.inner)[0])
+  return { signed, issuer: issuer.whole.toString('hex'), revoked, isUnderstood: isWhole, life }
+}
+
+/** Of each entry a serial number, a date, and extensions where there are any. By spans, because there can be hundreds of thousands. */
+function readEntries(list: Buffer): Pick<List, 'revoked' | 'isUnderstood'> {
+  const revoked = new Set<string>()
+  let isUnderstood = true
+  for (let at = 0; at < list.length; ) {
+    const entry = span(list, at)
+    const serial = span(list, entry.start)
+    const date = span(list, serial.end)
+    revoked.add(list.toString('latin1', serial.start, serial.end))
+    if (date.end < entry.end && holdsCritical(element(list, date.end))) isUnderstood = false
+    at = entry.end
+  }
+  return { revoked, isUnderstood }
 }
 
 const holdsCritical = (list: Element | undefined): boolean =>

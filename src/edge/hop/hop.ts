@@ -2,7 +2,6 @@
 // other is as little believed as a client's (contract §10). Made once for a listener and a configuration.
 
 import type { Behind, Listener } from '../../config/config.js'
-import type { Peer } from '../../verify/types.js'
 import { type Denial, deny } from '../../verify/verdict.js'
 import type { Connection } from '../connections.js'
 import type { Head } from '../inbound.js'
@@ -13,12 +12,11 @@ import { linesOf } from './lines.js'
 export type Hop = {
   /** The client of one request, or why the hop is not heard. Reads no header of whoever is not the hop. */
   clientOf(connection: Connection, head: Pick<Head, 'rawHeaders' | 'receivedAt'>): Client | Denial
-  /** What it took off the path. */
-  readonly removedPrefix: string
 }
 
 export type Client = {
-  readonly peer: Peer
+  /** What stands in the head in place of the hop's own; what SNI it sends is between it and us. */
+  readonly head: Pick<Head, 'peer' | 'servername' | 'removedPrefix'>
   /** Lines that name the origin, in place of Host; null: Host does. */
   readonly host: readonly string[] | null
 }
@@ -30,7 +28,6 @@ export function createHop(listener: Listener): Hop | null {
   const readCertificate = createCertificateReader(listener)
   const readAddress = addressReaderOf(behind)
   return {
-    removedPrefix: behind.removed_prefix,
     clientOf({ peer, stranger }, { rawHeaders, receivedAt: now }) {
       if (stranger !== null) return deny('hop_untrusted', stranger)
       const { certificate } = peer
@@ -40,7 +37,8 @@ export function createHop(listener: Listener): Hop | null {
       const address = readAddress(rawHeaders)
       if (address === null) return deny('request_malformed', 'the hop names no address')
       const host = behind.host === 'same' ? null : linesOf(rawHeaders, 'x-forwarded-host')
-      return { peer: { ...address, certificate: readCertificate(rawHeaders, now) }, host }
+      const client = { ...address, certificate: readCertificate(rawHeaders, now) }
+      return { head: { peer: client, servername: null, removedPrefix: behind.removed_prefix }, host }
     },
   }
 }

@@ -26,7 +26,10 @@ t.test('denies hop_untrusted: its certificate has ended, or is not good yet, on 
   }
   const connection = { peer: { address: '192.0.2.1', port: 1, certificate }, servername: null, stranger: null }
   const at = (receivedAt: number) => hop?.clientOf(connection, { rawHeaders: [], receivedAt })
-  t.same(at(1000), { peer: { address: '', port: 0, certificate: null }, host: null })
+  t.same(at(1000), {
+    head: { peer: { address: '', port: 0, certificate: null }, servername: null, removedPrefix: '' },
+    host: null,
+  })
   t.same(at(2000), at(1000))
   for (const now of [999, 2001]) {
     const denial = at(now)

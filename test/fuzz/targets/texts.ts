@@ -134,13 +134,23 @@ function checkHead(input: Buffer): Verdict {
     return colon < 0 ? [line, ''] : [line.slice(0, colon), line.slice(colon + 1).trim()]
   })
   const peer = { address: '192.0.2.7', port: 1, certificate: null }
-  const head = { requestId: 'r', receivedAt: 0, method, httpVersion, rawTarget, rawHeaders, peer, servername: null }
+  const head = {
+    requestId: 'r',
+    receivedAt: 0,
+    method,
+    httpVersion,
+    rawTarget,
+    rawHeaders,
+    peer,
+    servername: null,
+    removedPrefix: '',
+  }
   const read = readLines(rawHeaders)
   const unfit = judgeHead(head, read, LIMITS)
   if (unfit !== null) return fine(unfit.reason)
   const origin = readOrigin(head, read, ORIGINS)
   if (origin instanceof Denial) return fine(`${origin.reason} ${origin.detail ?? ''}`)
-  const inbound = readInbound(head, read, { origin, removedPrefix: '' })
+  const inbound = readInbound(head, read, origin)
   if (inbound instanceof Denial) return fine(`${inbound.reason} ${inbound.detail ?? ''}`)
   const credentials = readCredentials(inbound, 8192)
   const known = judge('', [
