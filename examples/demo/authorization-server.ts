@@ -56,6 +56,16 @@ export async function startAuthorizationServer(settings: AuthorizationServerSett
   return { close: async () => void (await Promise.all([end(plain), end(mutual)])) }
 }
 
+/** Clients are known by their certificates, and tokens bound to them (RFC 8705). */
+export const CERTIFICATES: NonNullable<Configuration['features']>['mTLS'] = {
+  enabled: true,
+  certificateBoundAccessTokens: true,
+  tlsClientAuth: true,
+  getCertificate: ({ socket }) => certificateOf(socket as TLSSocket),
+  certificateAuthorized: ({ socket }) => (socket as TLSSocket).authorized === true,
+  certificateSubjectMatches: ({ socket }, _property, expected) => certificateOf(socket as TLSSocket)?.subject === expected,
+}
+
 function configurationOf(settings: AuthorizationServerSettings): Configuration {
   const mtlsOrigin = `https://localhost:${settings.mtls.port}`
   return {
@@ -89,14 +99,7 @@ function configurationOf(settings: AuthorizationServerSettings): Configuration {
       clientCredentials: { enabled: true },
       // The nonce is asked for here too (RFC 9449 §8): a client that can't handle it would not get far.
       dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
-      mTLS: {
-        enabled: true,
-        certificateBoundAccessTokens: true,
-        tlsClientAuth: true,
-        getCertificate: ({ socket }) => certificateOf(socket as TLSSocket),
-        certificateAuthorized: ({ socket }) => (socket as TLSSocket).authorized === true,
-        certificateSubjectMatches: ({ socket }, _property, expected) => certificateOf(socket as TLSSocket)?.subject === expected,
-      },
+      mTLS: CERTIFICATES,
       resourceIndicators: {
         enabled: true,
         defaultResource: () => settings.resource,

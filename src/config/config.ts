@@ -63,7 +63,7 @@ export type IssuerSource = Issuer & {
     | { readonly from: 'discovery' }
     | { readonly from: 'uri'; readonly uri: string }
     | { readonly from: 'file'; readonly path: string; readonly jwks: string }
-  /** PEM of a private CA for discovery and keys; null: the system's. */
+  /** PEM of a private CA for discovery, keys and introspection; null: the system's. */
   readonly ca: string | null
   readonly jwks_refresh: Seconds
   readonly jwks_max_stale: Seconds

@@ -40,14 +40,26 @@ export function resolveIssuers(
 
 const isDiscoverable = (issuer: string): boolean => isFetchable(issuer) && !issuer.includes('?')
 
-const rulesOf = ({ issuer, jwks_uri, jwks_file, tls, jwks_refresh, jwks_max_stale }: IssuerInput): readonly Rule[] => [
+const rulesOf = ({
+  issuer,
+  jwks_uri,
+  jwks_file,
+  tls,
+  jwks_refresh,
+  jwks_max_stale,
+  introspection,
+}: IssuerInput): readonly Rule[] => [
   [jwks_uri !== undefined && jwks_file !== undefined, 'jwks_file', '`jwks_uri` is given too: leave one out'],
   [
     jwks_uri === undefined && jwks_file === undefined && !isDiscoverable(issuer),
     'issuer',
     'discovery needs an https URL (http only to loopback): name `jwks_uri` or `jwks_file`',
   ],
-  [jwks_file !== undefined && tls !== undefined, 'tls', 'nothing is fetched with `jwks_file`: leave this out'],
+  [
+    jwks_file !== undefined && introspection === undefined && tls !== undefined,
+    'tls',
+    'nothing is fetched with `jwks_file`: leave this out',
+  ],
   [
     jwks_max_stale < jwks_refresh,
     'jwks_max_stale',

@@ -80,7 +80,7 @@ export const issuer = z.strictObject({
     .describe('Claims, as `claim.NAME`, in which it asserts how a client got its token: with `clients`, for `client_profile`.'),
   tls: z
     .strictObject({ ca: path.describe('A private CA, PEM.') })
-    .describe('For discovery and keys; left out: the system’s CAs.')
+    .describe('For discovery, keys and introspection; left out: the system’s CAs.')
     .optional(),
   jwks_refresh: time.prefault('10m').describe('How often the keys are fetched; a key that is gone is dropped then.'),
   jwks_max_stale: time.prefault('24h').describe('How long the last keys serve while the issuer is silent.'),

@@ -92,13 +92,18 @@ function warnOfState({ config, places, warn }: Subject): void {
 }
 
 function warnOfIssuers({ config, places, warn }: Subject): void {
-  for (const [i, { issuer, keys }] of config.issuers.entries()) {
+  for (const [i, { issuer, keys, introspection }] of config.issuers.entries()) {
     const url = keys.from === 'uri' ? keys.uri : keys.from === 'discovery' ? issuer : ''
     const setting = keys.from === 'uri' ? 'jwks_uri' : 'issuer'
     if (url.startsWith('http:'))
       warn(
         under(places.main, 'issuers', i, setting),
         'keys come over plain http: good for development on this machine, https for everything else',
+      )
+    if (introspection?.endpoint?.startsWith('http:'))
+      warn(
+        under(places.main, 'issuers', i, 'introspection', 'endpoint'),
+        'tokens are sent there over plain http: good for development on this machine, https for everything else',
       )
   }
 }
