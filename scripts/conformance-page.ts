@@ -82,7 +82,7 @@ did not run or did not pass. Most of them send real requests to the real gateway
 Holdfast; this is what its own tests show.
 
 A row says \`skipped: why\` where its test needs something that the machine did not have, and \`not tested: why\` where nothing here proves
-it. Out of scope, and so without rows: the side of the authorization server and of the client, token introspection, pushed and signed
+it. Out of scope, and so without rows: the side of the authorization server and of the client, pushed and signed
 authorization requests, HTTP message signatures, transaction tokens, security events, and HTTP/2 but for the rows that say so.
 `
 

@@ -81,7 +81,12 @@ export const CERTIFICATE_ROWS: readonly Row[] = [
     id: 'MTLS-09',
     requirement: '`cnf.x5t#S256` of an introspection answer binds as that of a JWT does.',
     spec: 'RFC 8705 §3.2',
-    not: 'Tokens are JWTs in this version; opaque ones are refused as malformed.',
+    tests: [
+      ...of('test/introspection/opaque.test.ts')('a certificate that an opaque token is bound to is proven'),
+      ...of('test/introspection/revocation.test.ts')(
+        'grants an opaque token that is bound to a certificate, and refuses it with another',
+      ),
+    ],
   },
   {
     id: 'MTLS-10',

@@ -184,11 +184,15 @@ const USE: readonly Row[] = [
   {
     id: 'USE-18',
     requirement:
-      'Whether a token is bound is known for certain: from its `cnf`, in every tier. Opaque tokens, which would have to be asked for, are refused.',
+      'Whether a token is bound is known for certain: from its `cnf`, in every tier; of an opaque token its issuer’s answer says so.',
     spec: 'RFC 9449 §6, §6.1, §6.2',
     read: 'RFC 9449 §6, §6.1, §6.2',
     tests: [
       ...table('denies scheme_downgraded: a bound token as Bearer, alone', 'denies token_malformed: an opaque token'),
+      ...of('test/introspection/opaque.test.ts')(
+        ...denies('scheme_downgraded', 'bound to a key, and sent as Bearer'),
+        ...denies('binding_unsupported', 'token_type DPoP without cnf'),
+      ),
       ...resource('denies binding_unsupported: a token that is bound in a way unknown here is no bearer token'),
     ],
   },

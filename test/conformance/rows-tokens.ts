@@ -3,6 +3,7 @@ import { denies, of } from './cite.js'
 import type { Row } from './row.js'
 import { ANSWER_ROWS } from './rows-answers.js'
 import { CERTIFICATE_ROWS } from './rows-certificates.js'
+import { INTROSPECTION_ROWS } from './rows-introspection.js'
 
 const table = of('test/verify/denials.test.ts')
 const grants = of('test/journeys/grants.test.ts')
@@ -196,9 +197,13 @@ const ACCESS_TOKEN_ROWS: readonly Row[] = [
   },
   {
     id: 'AT-21',
-    requirement: 'A revoked token is refused within a stated time.',
+    requirement:
+      'A revoked token is refused within a stated time, where its issuer is asked (`introspection`); `token_max_ttl` bounds it elsewhere.',
     spec: 'FAPI 2.0 §5.3.4',
-    not: 'Tokens are judged by what they say and by their issuer’s keys; there is no introspection in this version. `token_max_ttl` bounds how long a revoked one lives.',
+    tests: of('test/introspection/revocation.test.ts')(
+      'denies token_inactive: a token that is revoked, within the stated delay, and then at every request',
+      'denies token_inactive at once where the tier has introspect: always, and elsewhere from then on',
+    ),
   },
   {
     id: 'AT-22',
@@ -238,4 +243,4 @@ const ACCESS_TOKEN_ROWS: readonly Row[] = [
   },
 ]
 
-export const TOKEN_ROWS: readonly Row[] = [...CERTIFICATE_ROWS, ...ACCESS_TOKEN_ROWS, ...ANSWER_ROWS]
+export const TOKEN_ROWS: readonly Row[] = [...CERTIFICATE_ROWS, ...ACCESS_TOKEN_ROWS, ...INTROSPECTION_ROWS, ...ANSWER_ROWS]

@@ -15,6 +15,7 @@ export const TOPICS: readonly Topic[] = [
   { prefix: 'MTLS', title: 'certificate-bound tokens (RFC 8705)', first: 1, count: 23 },
   { prefix: 'CC', title: 'the Client-Cert header (RFC 9440)', first: 1, count: 11 },
   { prefix: 'AT', title: 'access tokens (RFC 9068, RFC 8725)', first: 1, count: 26 },
+  { prefix: 'INT', title: 'introspection of opaque tokens (RFC 7662, RFC 9701)', first: 1, count: 12 },
   { prefix: 'BRR', title: 'bearer rules and errors (RFC 6750)', first: 1, count: 10 },
   { prefix: 'STP', title: 'step-up (RFC 9470)', first: 1, count: 12 },
   { prefix: 'PRM', title: 'protected resource metadata (RFC 9728)', first: 1, count: 12 },
