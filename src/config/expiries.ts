@@ -25,7 +25,10 @@ export function expiriesOf({ listeners, admin, upstreams, issuers, replay, traci
     }),
     ['admin', `${admin.host}:${admin.port}`, admin.tls?.cert],
     ...upstreams.flatMap(({ name, tls }) => [['upstream', name, tls.cert] as const, ['upstream_ca', name, tls.ca] as const]),
-    ...issuers.map(({ issuer, ca }) => ['issuer_ca', issuer, ca] as const),
+    ...issuers.flatMap(({ issuer, ca, introspection }) => {
+      const auth = introspection?.auth
+      return [['issuer_ca', issuer, ca] as const, ['introspection', issuer, auth?.by === 'tls' ? auth.cert : null] as const]
+    }),
     ['tracing', 'collector', tracing?.tls.cert],
     ['tracing_ca', 'collector', tracing?.tls.ca],
     ['redis', 'replay', redis?.cert],

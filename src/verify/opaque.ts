@@ -15,8 +15,12 @@ import { Denial, deny } from './verdict.js'
 type Maybe<T> = T | Promise<T>
 
 /** The issuer that is asked about this token, of which the route trusts at most one (config/routes.ts); null: it is a JWT, or there is none. */
-export const opaqueIssuer = (raw: string, { trustedIssuers }: Policy): Issuer | null =>
-  splitJws(raw) === null ? (trustedIssuers.find(({ introspection }) => introspection !== null) ?? null) : null
+export function opaqueIssuer(raw: string, { trustedIssuers }: Policy): Issuer | null {
+  for (const issuer of trustedIssuers) {
+    if (issuer.introspection !== null) return splitJws(raw) === null ? issuer : null
+  }
+  return null
+}
 
 /** How old an answer may be: not older than the request where the tier says so. */
 const oldest = ({ introspect }: Policy, receivedAt: Seconds): Seconds | null => (introspect === 'always' ? receivedAt : null)

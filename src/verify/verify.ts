@@ -62,14 +62,15 @@ export function verify(question: Question, now: Seconds, ports: VerifyPorts): Ev
   const { scheme, token: raw } = credentials
 
   const judge = { policy, now }
+  const issuer = opaqueIssuer(raw, policy)
+  if (issuer !== null) {
+    const opaque = verifyOpaque({ ...judge, raw, issuer, receivedAt: inbound.receivedAt }, ports)
+    const go = (token: AccessToken | Denial) => verifySender({ question, now, ports, scheme, token, raw: null })
+    return opaque instanceof Promise ? opaque.then(go) : go(opaque)
+  }
   const known = knownToken(raw, judge, ports)
   if (known !== null) return verifySender({ question, now, ports, scheme, token: known, raw })
-  const issuer = opaqueIssuer(raw, policy)
-  if (issuer === null)
-    return verifyToken(raw, judge, ports).then((token) => verifySender({ question, now, ports, scheme, token, raw }))
-  const opaque = verifyOpaque({ ...judge, raw, issuer, receivedAt: inbound.receivedAt }, ports)
-  const go = (token: AccessToken | Denial) => verifySender({ question, now, ports, scheme, token, raw: null })
-  return opaque instanceof Promise ? opaque.then(go) : go(opaque)
+  return verifyToken(raw, judge, ports).then((token) => verifySender({ question, now, ports, scheme, token, raw }))
 }
 
 const NOTHING_FOUND: Refused['found'] = { token: null, scheme: null, proof: null }

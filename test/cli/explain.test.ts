@@ -5,6 +5,7 @@ import t from 'tap'
 import { explain } from '../../src/cli/explain.js'
 import { makeCertificates } from '../support/certificates.js'
 import { type Draft, issuerKey, makeDraft, printDraft } from '../support/draft.js'
+import { json, opaqueDraft, startIntrospectionServer } from '../support/introspection.js'
 import { anonymous } from '../support/kinds.js'
 
 const HOST = 'api.example.com'
@@ -108,6 +109,28 @@ t.test('a request from a file: what each check would answer', async (t) => {
   t.equal((await run('--request', 'request.http')).code, 0, 'lines as an editor ends them')
   const { out } = await judged(draft())
   t.notMatch(out, /eyJ/, 'no token and no proof is printed')
+})
+
+t.test('an opaque token: its issuer is asked, as a gateway would ask', async (t) => {
+  const server = await startIntrospectionServer()
+  t.teardown(() => server.stop())
+  const yaml = readFileSync(join(cwd, 'routes.yaml'), 'utf8')
+  const introspection = `introspection: { endpoint: '${server.endpoint}', client_id: a, client_secret: b, timeout: 20s }`
+  writeFileSync(join(cwd, 'opaque.yaml'), yaml.replace('jwks_file:', `${introspection}, jwks_file:`))
+  const explained = () => {
+    writeFileSync(join(cwd, 'opaque.http'), printDraft(opaqueDraft('opaque-7', '/cases/7')))
+    return run('--config', 'opaque.yaml', '--request', 'opaque.http')
+  }
+  const granted = await explained()
+  t.equal(granted.code, 0, granted.out)
+  t.match(granted.out, /^ +ok +token /m)
+  t.notMatch(granted.out, /opaque-7/, 'no token is printed')
+  server.answer = () => json({ active: false })
+  const refused = await explained()
+  t.equal(refused.code, 1)
+  t.match(refused.out, /^refused: token_inactive \(401\)/m)
+  server.answer = () => json({}, { status: 401 })
+  t.match((await explained()).out, /^refused: introspection_unavailable \(503\).* - answered 401/m)
 })
 
 t.test('wrong usage', async (t) => {

@@ -20,7 +20,8 @@ listen:
   - { socket: edge.sock, tls: off, behind: { hop: socket } }
 admin: { tls: { key: certs/gateway.key, cert: certs/gateway.crt } }
 public_origins: [https://api.example.com]
-issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, tls: { ca: certs/ca.crt } }]
+issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, tls: { ca: certs/ca.crt },
+  introspection: { client_id: a, tls: { cert: certs/gateway.crt, key: certs/gateway.key } } }]
 replay: { store: redis, redis: { url: rediss://redis:6379, tls: { ca: certs/two-cas.crt, cert: certs/gateway.crt, key: certs/gateway.key } } }
 tracing: { otlp: 'https://collector:4318/v1/traces', tls: { ca: certs/ca.crt, cert: certs/gateway.crt, key: certs/gateway.key } }
 assertion: { key: certs/assertion.key }
@@ -52,6 +53,7 @@ t.test('everything that has an end is listed by what it is for', async (t) => {
     ['upstream', 'cases', endOf('gateway.crt')],
     ['upstream_ca', 'cases', endOf('ca.crt')],
     ['issuer_ca', 'https://as.example.com', endOf('ca.crt')],
+    ['introspection', 'https://as.example.com', endOf('gateway.crt')],
     ['tracing', 'collector', endOf('gateway.crt')],
     ['tracing_ca', 'collector', endOf('ca.crt')],
     ['redis', 'replay', endOf('gateway.crt')],

@@ -131,7 +131,15 @@ t.test('every alert leads to a runbook that exists', async (t) => {
 
 t.test('every gate that closes, every part and every end has an alert', async (t) => {
   const all = rules.map(({ expr }) => expr).join('\n')
-  const needed = ['replay_unavailable', 'keys_unavailable', 'introspection_unavailable', 'audit_unavailable', 'overloaded', 'gateway_fault', 'proof_replayed']
+  const needed = [
+    'replay_unavailable',
+    'keys_unavailable',
+    'introspection_unavailable',
+    'audit_unavailable',
+    'overloaded',
+    'gateway_fault',
+    'proof_replayed',
+  ]
   for (const reason of needed) t.match(all, reason)
   for (const part of Object.keys(READINGS.degraded)) t.match(all, `part="${part}"`)
   t.match(all, 'holdfast_expiry_timestamp_seconds')

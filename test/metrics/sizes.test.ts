@@ -11,7 +11,7 @@ import { type KeyPair, makeKey, signJwt } from '../support/jwt.js'
 
 type Sizes = { readonly took: number; readonly counted: number; readonly entries: number }
 
-async function measure(kind: 'tokens' | 'proofs', lines: readonly string[], key: object = {}): Promise<Sizes> {
+async function measure(kind: 'tokens' | 'answers' | 'proofs', lines: readonly string[], key: object = {}): Promise<Sizes> {
   const program = join(import.meta.dirname, 'sizes.js')
   const child = spawn(process.execPath, ['--expose-gc', program, kind, JSON.stringify(key)], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -61,6 +61,16 @@ t.test('a token counts for what it takes', async (t) => {
     const figures = `${what}: ${took.toFixed(0)} bytes, counted ${counted.toFixed(0)}`
     t.ok(counted >= took, figures)
     t.ok(counted < took * 10, `${figures}: not many times as much either`)
+  }
+})
+
+t.test('an answer of introspection counts for what it takes', async (t) => {
+  for (const [what, more] of Object.entries(TOKENS)) {
+    const { token } = draft()
+    const lines = list(MANY, (i) => JSON.stringify({ active: true, ...token.claims, jti: `token-${i}`, ...more(i) }))
+    const { took, counted, entries } = await measure('answers', lines)
+    t.equal(entries, MANY)
+    t.ok(counted >= took, `${what}: ${took.toFixed(0)} bytes, counted ${counted.toFixed(0)}`)
   }
 })
 

@@ -1,9 +1,11 @@
 // What entries of the caches take, for sizes.test.ts: run with --expose-gc in a process of its own. Reads tokens or proofs from standard
 // input, a line each, has the real code verify and keep them, and prints what that took and what the cache makes of it (bytes an entry).
-// Arguments: `tokens` and the issuer's key, or `proofs`.
+// Arguments: `tokens` and the issuer's key, `answers` (of introspection, whose claims they are), or `proofs`.
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { createCaches, newCacheCounts } from '../../src/caches.js'
+import { sha256 } from '../../src/verify/hashes.js'
+import { readJsonObject } from '../../src/verify/json.js'
 import type { Policy } from '../../src/verify/policy.js'
 import { isProofSigned, readProof } from '../../src/verify/proof.js'
 import { verifyToken } from '../../src/verify/token.js'
@@ -16,7 +18,7 @@ const FIRST = 100
 
 const [kind, jwk = '{}'] = process.argv.slice(2)
 const caches = createCaches(newCacheCounts(), () => Date.now() / 1000)
-const cache = kind === 'tokens' ? caches.tokens : caches.proof_keys
+const cache = { tokens: caches.tokens, answers: caches.opaque_tokens }[kind ?? ''] ?? caches.proof_keys
 const policy = { trustedIssuers: [issuer], token_algorithms: ['ES256'], clock_skew: 10, audience: null } as unknown as Policy
 
 /** As a header field has it: what is kept of it is a part of something longer. */
@@ -82,14 +84,20 @@ function outside(line: string): number {
   return (rest() - before) / many
 }
 
+function keepAnswer(line: string): void {
+  const active = readJsonObject(Buffer.from(line))
+  if (active === null) throw new Error('it is no answer')
+  caches.opaque_tokens.set(`0.${sha256(line)}`, { active, askedAt: Date.now() / 1000, until: performance.now() })
+}
+
 const lines: string[] = []
 for await (const line of createInterface({ input: process.stdin })) lines.push(line)
-const keep = kind === 'tokens' ? keepToken : keepProof
+const keep = { tokens: keepToken, answers: keepAnswer }[kind ?? ''] ?? keepProof
 for (const line of lines.slice(0, FIRST)) await keep(line)
 const before = { used: used(), ...cache.readings() }
 for (const line of lines.slice(FIRST)) await keep(line)
 const after = { used: used(), ...cache.readings() }
 const entries = after.entries - before.entries
 const [took = 0, counted = 0] = [after.used - before.used, after.bytes - before.bytes].map((bytes) => bytes / entries)
-const keys = kind === 'tokens' ? 0 : outside(lines[0] ?? '')
+const keys = kind !== 'proofs' ? 0 : outside(lines[0] ?? '')
 process.stdout.write(JSON.stringify({ took: took + keys, counted, entries: after.entries }))

@@ -245,7 +245,8 @@ t.test('CVE-2018-0114, OWASP cheat sheet PR 2317: keys that a token brings are n
   t.same(thief.asked, [], 'and nobody asked there')
 })
 
-// There is no introspection whose word could be stale: a token dies by its exp, by `token_max_ttl`, or with its key.
+// A JWT is not asked about here, so no word about it can be stale: it dies by its exp, by `token_max_ttl`, or with its key. Where its issuer is
+// asked, test/introspection/ says how old an answer may be.
 t.test('CVE-2026-8922: a token that its issuer has given up dies with its key, though it is cached', async (t) => {
   const known = changed()
   const text = signJwt(known.token.header, known.token.claims, issuerKey.privateKey)
