@@ -45,11 +45,14 @@ async function readSigned(bytes: Uint8Array, { issuer, keysFor, now }: AnswerJud
   if (typeof typ !== 'string' || !TYP.test(typ)) return 'the answer has another typ'
   if (!isAllowed(alg, issuer.algorithms)) return 'the answer is signed with an algorithm that is not listed for this issuer'
   if (kid !== undefined && typeof kid !== 'string') return 'the answer has a kid that is not a string'
-  const { iss, aud, iat, token_introspection: claims } = jws.payload
+  const { iss, aud, iat, nbf, exp, token_introspection: claims } = jws.payload
   if (iss !== issuer.issuer) return 'the answer is of another issuer'
   const audience: readonly unknown[] = Array.isArray(aud) ? aud : [aud]
   if (!audience.some((one) => isOurs(one, issuer))) return 'the answer is for another audience'
-  if (!isTime(iat) || Math.abs(now - iat) > OLDEST) return 'the answer is not from now'
+  const isOfNow = isTime(iat) && Math.abs(now - iat) <= OLDEST
+  // RFC 9701 §5 wants neither of them, and RFC 7519 §4.1 wants them heeded.
+  const isValid = (nbf === undefined || (isTime(nbf) && nbf <= now + OLDEST)) && (exp === undefined || (isTime(exp) && now < exp))
+  if (!isOfNow || !isValid) return 'the answer is not from now'
   if (!isJsonObject(claims)) return 'the answer has no token_introspection'
   const keys = await keysFor(issuer, { kid: kid ?? null, alg })
   if (keys === 'unavailable') return 'the keys that verify the answer are unavailable'

@@ -5,6 +5,7 @@ import { CONFIGURATION, MATERIAL } from './targets/config.js'
 import { FRAMES } from './targets/frames.js'
 import { ODD, SPOILT } from './targets/handshake.js'
 import { HTTP } from './targets/http.js'
+import { INTROSPECTION } from './targets/introspection.js'
 import { JWKS } from './targets/jwks.js'
 import { PROOF, TOKEN } from './targets/jwt.js'
 import { REFUSALS } from './targets/refusals.js'
@@ -17,6 +18,7 @@ export const TARGETS: readonly Target[] = [
   ...TEXTS,
   FRAMES,
   JWKS,
+  ...INTROSPECTION,
   REFUSALS,
   CONFIGURATION,
   MATERIAL,

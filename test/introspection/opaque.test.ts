@@ -158,6 +158,8 @@ const SIGNED_ROWS: readonly Row[] = [
   ['introspection_unavailable', 'for nobody', signedAnswer(activeClaims(), { payload: { aud: undefined } })],
   ['introspection_unavailable', 'an old one', signedAnswer(activeClaims(), { payload: { iat: now - 3600 } })],
   ['introspection_unavailable', 'of tomorrow', signedAnswer(activeClaims(), { payload: { iat: now + 86_400 } })],
+  ['introspection_unavailable', 'one that ended', signedAnswer(activeClaims(), { payload: { exp: now - 1 } })],
+  ['introspection_unavailable', 'one that begins later', signedAnswer(activeClaims(), { payload: { nbf: now + 1000 } })],
   ['introspection_unavailable', 'without iat', signedAnswer(activeClaims(), { payload: { iat: undefined } })],
   [
     'introspection_unavailable',
