@@ -4,14 +4,15 @@
 //   nobody sets; never beyond the token's own end. What was answered `inactive` serves for `negative_cache`, in a cache of its own: who
 //   invents tokens pushes out nothing but inventions. Answers are found by issuer and SHA-256 of the token, and judged anew each time.
 // - Requests with one token wait for one question.
-// - At most `concurrency` questions are under way, and tokens that were never active may take half of that: a flood of inventions cannot
-//   keep out those whose tokens are known. Whoever comes on top is refused at once (503): there is no queue.
-// - An issuer that is silent is left alone for a moment, longer each time, and then asked one question at first.
+// - At most `concurrency` questions are under way, and whoever comes on top is refused at once (503): there is no queue. What may be an
+//   invention, because it was never active, goes by a lane of its own that takes half of that.
+// - An issuer that is silent is left alone for a moment, longer each time, and then asked one question at first. Each lane finds that out
+//   for itself: nothing that inventions bring about, be it that the issuer asks us to slow down, keeps out those whose tokens are known.
 
 import type { IntrospectionSettings, IssuerSource } from '../config/config.js'
 import { isTime } from '../verify/json.js'
 import type { Seconds } from '../verify/scalars.js'
-import type { Cache, Introspect, Introspected, JsonObject, KeysFor } from '../verify/types.js'
+import type { Cache, Introspect, Introspected, JsonObject, KeysFor, TokenQuestion } from '../verify/types.js'
 import { countsOf, type IntrospectionCounts } from './counts.js'
 import { createQuestioner, IssuerSilent } from './question.js'
 
@@ -19,10 +20,10 @@ import { createQuestioner, IssuerSilent } from './question.js'
 export type HeldAnswer = {
   /** null: not active. */
   readonly active: JsonObject | null
-  /** When the question was sent (epoch seconds). */
+  /** When the question was sent (epoch seconds), to compare with requests. */
   readonly askedAt: Seconds
-  /** Until when it serves, by the clock that nobody sets. */
-  readonly until: Seconds
+  /** The same by the clock that nobody sets, to tell its age. */
+  readonly sentAt: Seconds
 }
 
 type AnswerCache = Cache<HeldAnswer> & { delete(key: string): unknown }
@@ -53,8 +54,8 @@ export function createIntrospector(issuers: readonly IssuerSource[], ports: Intr
     ),
   )
   return {
-    introspect: ({ issuer }, token, notBefore) =>
-      asked.get(issuer)?.introspect(token, notBefore) ?? { unavailable: `${issuer} has no introspection` },
+    introspect: ({ issuer }, question) =>
+      asked.get(issuer)?.introspect(question) ?? { unavailable: `${issuer} has no introspection` },
     degraded: () =>
       [...asked].flatMap(([issuer, { problem }]) => (problem() === null ? [] : [`introspection at ${issuer}: ${problem()}`])),
     close: async () => void (await Promise.all([...asked.values()].map((asker) => asker.close()))),
@@ -69,10 +70,14 @@ const QUIET: Seconds = 10
 
 const steadyClock = (): Seconds => performance.now() / 1000
 
-type Token = Parameters<Introspect>[1]
 type Flight = { readonly answer: Promise<Introspected>; readonly askedAt: Seconds }
+
+/** Questions that share their fate. */
+type Lane = { underWay: number; failures: number; pausedUntil: Seconds }
+const newLane = (): Lane => ({ underWay: 0, failures: 0, pausedUntil: 0 })
+
 type Asker = {
-  introspect(token: Token, notBefore: Seconds | null): Introspected | Promise<Introspected>
+  introspect(question: TokenQuestion): Introspected | Promise<Introspected>
   problem(): string | null
   close(): Promise<void>
 }
@@ -86,28 +91,27 @@ function createAsker(
   const questioner = createQuestioner(issuer, settings, { clock, keysFor: ports.keysFor })
   const counts = countsOf(ports.counts, issuer.issuer)
   const flights = new Map<string, Flight>()
-  let underWay = 0
-  let failures = 0
-  let pausedUntil: Seconds = 0
+  const known = newLane()
+  const unknown = newLane()
   let problem: string | null = null
   let saidAt: Seconds = Number.NEGATIVE_INFINITY
 
   /** May it serve? A token that has ended needs no question: nothing makes it live again. */
-  const serves = ({ active, askedAt, until }: HeldAnswer, notBefore: Seconds | null): boolean =>
-    (active !== null && isTime(active.exp) && active.exp <= clock()) ||
-    (steadyClock() < until && (notBefore === null || active === null || askedAt >= notBefore))
+  function serves({ active, askedAt, sentAt }: HeldAnswer, { receivedAt, isAnew }: TokenQuestion): boolean {
+    if (active !== null && isTime(active.exp) && active.exp <= clock()) return true
+    const age = steadyClock() - sentAt
+    // Younger than the request, which is judged a second time when its answer was slow (decide.ts); unless the clock was set back.
+    if (askedAt >= receivedAt && age < 2 * settings.timeout) return true
+    return active === null ? age < settings.negative_cache : !isAnew && age < settings.cache
+  }
 
-  function keep(key: string, active: JsonObject | null, askedAt: Seconds, sentAt: Seconds): void {
-    if (active === null) {
-      caches.opaque_tokens.delete(key)
-      caches.inactive_tokens.set(key, { active, askedAt, until: sentAt + settings.negative_cache })
-      return
-    }
-    // A question that was sent later was answered first.
-    const refuted = caches.inactive_tokens.get(key)
-    if (refuted !== undefined && refuted.until > steadyClock() && refuted.askedAt > askedAt) return
-    caches.inactive_tokens.delete(key)
-    caches.opaque_tokens.set(key, { active, askedAt, until: sentAt + settings.cache })
+  /** An answer to a question that was sent later may have been there first. */
+  function keep(key: string, answer: HeldAnswer): void {
+    const { opaque_tokens, inactive_tokens } = caches
+    const [own, other] = answer.active === null ? [inactive_tokens, opaque_tokens] : [opaque_tokens, inactive_tokens]
+    if ((other.get(key)?.sentAt ?? 0) > answer.sentAt) return
+    other.delete(key)
+    own.set(key, answer)
   }
 
   function say(what: string | null): void {
@@ -118,13 +122,13 @@ function createAsker(
     log(`introspection at ${issuer.issuer}: ${what === null ? 'it answers again' : what}`)
   }
 
-  async function question(key: string, raw: string): Promise<Introspected> {
+  async function ask(key: string, raw: string, lane: Lane): Promise<Introspected> {
     const askedAt = clock()
     const sentAt = steadyClock()
-    underWay += 1
+    lane.underWay += 1
     try {
       const answer = await questioner.ask(raw)
-      failures = 0
+      lane.failures = 0
       if (answer !== 'inactive' && 'unavailable' in answer) {
         counts.results.failed += 1
         say(answer.unavailable)
@@ -132,47 +136,51 @@ function createAsker(
       }
       const active = answer === 'inactive' ? null : answer.active
       counts.results[active === null ? 'inactive' : 'active'] += 1
-      keep(key, active, askedAt, sentAt)
+      keep(key, { active, askedAt, sentAt })
       say(null)
       return answer
     } catch (error) {
       if (!(error instanceof IssuerSilent)) throw error
       counts.results.failed += 1
       // Those that were under way together fail together, and count as one.
-      if (steadyClock() >= pausedUntil) {
-        pausedUntil = steadyClock() + Math.min(FIRST_PAUSE * 2 ** failures, LONGEST_PAUSE)
-        failures += 1
+      if (steadyClock() >= lane.pausedUntil) {
+        lane.pausedUntil = steadyClock() + Math.min(FIRST_PAUSE * 2 ** lane.failures, LONGEST_PAUSE)
+        lane.failures += 1
       }
       say(error.message)
       return { unavailable: error.message }
     } finally {
       counts.duration.observe(steadyClock() - sentAt)
-      underWay -= 1
+      lane.underWay -= 1
     }
   }
 
   /** Why it is not asked now; null: it is. */
-  function restraint(isKnown: boolean): string | null {
-    if (steadyClock() < pausedUntil || (failures > 0 && underWay > 0)) return `not asked: ${problem ?? 'it was silent'}`
-    const most = isKnown ? settings.concurrency : Math.ceil(settings.concurrency / 2)
-    return underWay >= most ? 'not asked: too many questions are under way' : null
+  function restraint(lane: Lane): string | null {
+    if (steadyClock() < lane.pausedUntil || (lane.failures > 0 && lane.underWay > 0))
+      return `not asked: ${problem ?? 'it was silent'}`
+    const isFull =
+      known.underWay + unknown.underWay >= settings.concurrency ||
+      (lane === unknown && lane.underWay >= Math.ceil(settings.concurrency / 2))
+    return isFull ? 'not asked: too many questions are under way' : null
   }
 
   return {
-    introspect({ raw, hash }, notBefore) {
-      const key = `${prefix}${hash}`
+    introspect(question) {
+      const key = `${prefix}${question.hash}`
       const inactive = caches.inactive_tokens.get(key)
-      if (inactive !== undefined && serves(inactive, notBefore)) return 'inactive'
-      const known = caches.opaque_tokens.get(key)
-      if (known?.active != null && serves(known, notBefore)) return { active: known.active }
+      if (inactive !== undefined && serves(inactive, question)) return 'inactive'
+      const held = caches.opaque_tokens.get(key)
+      if (held?.active != null && serves(held, question)) return { active: held.active }
       const flight = flights.get(key)
-      if (flight !== undefined && (notBefore === null || flight.askedAt >= notBefore)) return flight.answer
-      const unavailable = restraint(known !== undefined)
+      if (flight !== undefined && (!question.isAnew || flight.askedAt >= question.receivedAt)) return flight.answer
+      const lane = question.isIssued || held !== undefined ? known : unknown
+      const unavailable = restraint(lane)
       if (unavailable !== null) {
         counts.results.not_asked += 1
         return { unavailable }
       }
-      const begun: Flight = { askedAt: clock(), answer: question(key, raw) }
+      const begun: Flight = { askedAt: clock(), answer: ask(key, question.raw, lane) }
       flights.set(key, begun)
       const land = (): void => {
         if (flights.get(key) === begun) flights.delete(key)

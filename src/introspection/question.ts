@@ -39,17 +39,26 @@ export function createQuestioner(issuer: IssuerSource, settings: IntrospectionSe
       maxResponseSize: MOST_BYTES,
     })
   const agents = new Map(['https:', 'http:'].map((protocol) => [protocol, agentFor(protocol)]))
-  let discovered: { readonly endpoint: string; readonly until: Seconds } | null = null
+  let discovered: { readonly endpoint: Promise<string>; readonly until: Seconds } | null = null
 
-  async function endpoint(signal: AbortSignal): Promise<string> {
+  /** Questions that come meanwhile wait for the same metadata. */
+  function endpoint(signal: AbortSignal): string | Promise<string> {
     if (settings.endpoint !== null) return settings.endpoint
     if (discovered !== null && ports.clock() < discovered.until) return discovered.endpoint
+    const found = discover(signal)
+    discovered = { endpoint: found, until: ports.clock() + DISCOVERED }
+    found.catch(() => {
+      discovered = null
+    })
+    return found
+  }
+
+  async function discover(signal: AbortSignal): Promise<string> {
     const metadata = await discoverMetadata(issuer.issuer, { ca: issuer.ca, signal })
     const aliases = metadata.mtls_endpoint_aliases
     const alias = auth.by === 'tls' && typeof aliases === 'object' && aliases !== null ? Reflect.get(aliases, NAME) : undefined
     const found = alias ?? metadata[NAME]
     if (typeof found !== 'string') throw new Error(`the metadata has no ${NAME}`)
-    discovered = { endpoint: found, until: ports.clock() + DISCOVERED }
     return found
   }
 
@@ -93,7 +102,11 @@ export function createQuestioner(issuer: IssuerSource, settings: IntrospectionSe
       const bound = new AbortController()
       const timer = setTimeout(() => bound.abort(), timeout * 1000)
       try {
-        return await post(token, bound.signal)
+        return await post(token, bound.signal).catch((error) => {
+          // A connection that was kept may be closed at the other end just now. To ask twice does no harm.
+          if (!BROKEN.includes(codeOf(error) ?? '')) throw error
+          return post(token, bound.signal)
+        })
       } catch (error) {
         if (error instanceof IssuerSilent) throw error
         if (bound.signal.aborted) throw new IssuerSilent(`no answer within ${timeout} s`)
@@ -110,6 +123,7 @@ export function createQuestioner(issuer: IssuerSource, settings: IntrospectionSe
 
 const NAME = 'introspection_endpoint'
 const TRY_LATER: readonly number[] = [429, 503]
+const BROKEN: readonly string[] = ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']
 const PROBLEMS: Readonly<Record<number, string>> = {
   400: 'answered 400: it does not take the question',
   401: 'answered 401: it does not take our client authentication',

@@ -5,6 +5,7 @@
 
 import { readConfirmation } from './confirmation.js'
 import { sha256 } from './hashes.js'
+import { isTime } from './json.js'
 import { splitJws } from './jws.js'
 import type { Policy } from './policy.js'
 import type { Seconds } from './scalars.js'
@@ -22,15 +23,13 @@ export function opaqueIssuer(raw: string, { trustedIssuers }: Policy): Issuer | 
   return null
 }
 
-/** How old an answer may be: not older than the request where the tier says so. */
-const oldest = ({ introspect }: Policy, receivedAt: Seconds): Seconds | null => (introspect === 'always' ? receivedAt : null)
-
 type Asking = TokenJudge & { readonly raw: string; readonly issuer: Issuer; readonly receivedAt: Seconds }
 
 /** Asks about an opaque token, and judges what is answered. */
 export function verifyOpaque({ raw, issuer, receivedAt, ...judge }: Asking, ports: VerifyPorts): Maybe<AccessToken | Denial> {
   const hash = sha256(raw)
-  const answer = ports.introspect(issuer, { raw, hash }, oldest(judge.policy, receivedAt))
+  const isAnew = judge.policy.introspect === 'always'
+  const answer = ports.introspect(issuer, { raw, hash, isIssued: false, receivedAt, isAnew })
   const read = (said: Introspected): AccessToken | Denial => {
     const claims = activeClaims(said)
     return claims instanceof Denial ? claims : readOpaque(claims, { issuer, hash, judge })
@@ -38,12 +37,16 @@ export function verifyOpaque({ raw, issuer, receivedAt, ...judge }: Asking, port
   return answer instanceof Promise ? answer.then(read) : read(answer)
 }
 
+type Confirming = { readonly raw: string; readonly token: AccessToken; readonly now: Seconds; readonly receivedAt: Seconds }
+
 /** Asks about a JWT that is good in itself; null: it is active. What it may do is judged by its own claims alone. */
-export function confirmActive(raw: string, token: AccessToken, receivedAt: Seconds, ports: VerifyPorts): Maybe<Denial | null> {
-  const answer = ports.introspect(token.issuer, { raw, hash: token.ath }, receivedAt)
+export function confirmActive({ raw, token, now, receivedAt }: Confirming, ports: VerifyPorts): Maybe<Denial | null> {
+  const answer = ports.introspect(token.issuer, { raw, hash: token.ath, isIssued: true, receivedAt, isAnew: true })
   const read = (said: Introspected): Denial | null => {
     const claims = activeClaims(said)
-    return claims instanceof Denial ? claims : contradiction(claims, token)
+    if (claims instanceof Denial) return claims
+    // The issuer may have shortened its life since.
+    return contradiction(claims, token) ?? (isTime(claims.exp) && now >= claims.exp ? deny('token_expired') : null)
   }
   return answer instanceof Promise ? answer.then(read) : read(answer)
 }

@@ -169,15 +169,24 @@ export type Issuer = {
   readonly registry?: Registry
 }
 
+/** A token that an issuer is asked about, for one request. */
+export type TokenQuestion = {
+  readonly raw: string
+  /** base64url SHA-256 of it. */
+  readonly hash: string
+  /** Is it surely of this issuer: a JWT whose signature is good? What is not may be somebody's invention. */
+  readonly isIssued: boolean
+  /** When the request came. */
+  readonly receivedAt: Seconds
+  /** Must the answer be younger than the request? Else it may be as old as the issuer's `cache` allows. */
+  readonly isAnew: boolean
+}
+
 /**
- * What the issuer says of a token now: all it says of an active one, `inactive`, or why it can't be known (for the operator). The
- * answer is from `notBefore` (epoch seconds) or later; null: as old as the issuer's `cache` allows. A promise only where it is asked.
+ * What the issuer says of a token: all it says of an active one, `inactive`, or why it can't be known (for the operator). A promise only
+ * where it is asked.
  */
-export type Introspect = (
-  issuer: Issuer,
-  token: { readonly raw: string; readonly hash: string },
-  notBefore: Seconds | null,
-) => Introspected | Promise<Introspected>
+export type Introspect = (issuer: Issuer, question: TokenQuestion) => Introspected | Promise<Introspected>
 
 export type Introspected = { readonly active: JsonObject } | 'inactive' | { readonly unavailable: string }
 

@@ -164,7 +164,7 @@ function verifySender({ question, now, ports, scheme, token, raw }: Presented): 
   }
   if (policy.introspect !== 'always' || raw === null) return judgeRoute()
   // Only now, when the key is proven: whoever holds a stolen token can't have its issuer asked.
-  const active = confirmActive(raw, token, inbound.receivedAt, ports)
+  const active = confirmActive({ raw, token, now, receivedAt: inbound.receivedAt }, ports)
   const conclude = (inactive: Denial | null): Evidence | Refused => {
     if (inactive !== null) return refused('introspection', inactive, found, trace)
     trace?.('introspection', null)

@@ -48,6 +48,19 @@ function held(answer: () => Answer): { readonly answer: () => Promise<Answer>; r
   return { answer: () => released.then(answer), release: () => release() }
 }
 
+const asked = (parts: LabYaml): LabYaml => ({
+  ...parts,
+  tiers: `${parts.tiers}  asked: { extends: bound_read, introspect: always }\n`,
+  routes: `${parts.routes}  - { path: /asked, methods: [GET], tier: asked, upstream: cases, issuers: [https://as.example.com] }\n`,
+})
+
+/** The same JWT each time, with a new proof. */
+function jwtDraft(claims: Record<string, unknown>): Draft {
+  const draft = makeDraft({ host: HOST, path: '/asked' })
+  Object.assign(draft.token.claims, claims)
+  return draft
+}
+
 t.test('an answer serves for `cache`, an inactive one for `negative_cache`', async (t) => {
   const { server, lab } = await bench(t, 'cache: 1h, negative_cache: 1h')
   const good = randomUUID()
@@ -127,6 +140,44 @@ t.test(
   },
 )
 
+t.test('whatever inventions bring upon themselves, known tokens and proven JWTs go on', async (t) => {
+  const { server, lab } = await bench(t, 'cache: 0s', asked)
+  const known = randomUUID()
+  t.equal((await lab.send(opaqueDraft(known))).status, 200)
+  server.answer = ({ form }) => {
+    const token = form.get('token') ?? ''
+    return token === known || token.startsWith('eyJ') ? json(activeClaims({ jti: undefined })) : json({}, { status: 429 })
+  }
+  await until('inventions are not asked about', async () => {
+    t.equal(reasonOf((await lab.send(opaqueDraft())).body), 'introspection_unavailable')
+    return (await questions(lab, 'not_asked')) >= 3
+  })
+  for (let i = 0; i < 5; i++) {
+    t.equal((await lab.send(opaqueDraft(known))).status, 200)
+    t.equal((await lab.send(jwtDraft({}))).status, 200, 'a JWT that was never seen before')
+  }
+})
+
+t.test('a kept connection that was closed at the other end costs no request', async (t) => {
+  const { server, lab } = await bench(t)
+  t.equal((await lab.send(opaqueDraft())).status, 200)
+  let resets = 0
+  server.answer = () => (resets++ === 0 ? 'reset' : json(activeClaims()))
+  t.equal((await lab.send(opaqueDraft())).status, 200)
+  t.equal(resets, 2)
+  t.equal(await questions(lab, 'failed'), 0)
+})
+
+t.test('a slow answer is judged by the time it came, and not asked for twice', async (t) => {
+  const { server, lab } = await bench(t, 'cache: 0s')
+  server.answer = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    return json(activeClaims())
+  }
+  t.equal((await lab.send(opaqueDraft())).status, 200)
+  t.equal(server.asked.length, 1)
+})
+
 const TROUBLES: readonly (readonly [string, IntrospectionServer['answer']])[] = [
   ['silent', () => 'silence'],
   ['closing every connection', () => 'reset'],
@@ -160,19 +211,6 @@ for (const [trouble, answer] of TROUBLES) {
   )
 }
 
-const asked = (parts: LabYaml): LabYaml => ({
-  ...parts,
-  tiers: `${parts.tiers}  asked: { extends: bound_read, introspect: always }\n`,
-  routes: `${parts.routes}  - { path: /asked, methods: [GET], tier: asked, upstream: cases, issuers: [https://as.example.com] }\n`,
-})
-
-/** The same JWT each time, with a new proof. */
-function jwtDraft(claims: Record<string, unknown>): Draft {
-  const draft = makeDraft({ host: HOST, path: '/asked' })
-  Object.assign(draft.token.claims, claims)
-  return draft
-}
-
 t.test('where the tier has `introspect: always` its issuer is asked about a JWT too, on every request', async (t) => {
   const { server, lab } = await bench(t, 'cache: 1h, negative_cache: 0s', asked)
   const jti = randomUUID()
@@ -193,6 +231,7 @@ t.test('where the tier has `introspect: always` its issuer is asked about a JWT 
 
   for (const [reason, why, answer] of [
     ['token_inactive', 'it was revoked', INACTIVE],
+    ['token_expired', 'the answer has it end sooner', json({ active: true, exp: Math.floor(Date.now() / 1000) - 1 })],
     ['token_type', 'the answer calls it a refresh token', json({ active: true, token_type: 'refresh_token' })],
     ['introspection_unavailable', 'the answer is about another jti', json({ active: true, jti: 'another' })],
     ['introspection_unavailable', 'the answer has another key', json({ active: true, cnf: { jkt: 'A'.repeat(43) } })],

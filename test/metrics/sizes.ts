@@ -87,7 +87,7 @@ function outside(line: string): number {
 function keepAnswer(line: string): void {
   const active = readJsonObject(Buffer.from(line))
   if (active === null) throw new Error('it is no answer')
-  caches.opaque_tokens.set(`0.${sha256(line)}`, { active, askedAt: Date.now() / 1000, until: performance.now() })
+  caches.opaque_tokens.set(`0.${sha256(line)}`, { active, askedAt: Date.now() / 1000, sentAt: 0 })
 }
 
 const lines: string[] = []
