@@ -119,7 +119,7 @@ export const METRICS = {
   holdfast_issuer_keys: gauge('min', 'Keys of an issuer that can be used now.', 'issuer'),
   holdfast_expiry_timestamp_seconds: gauge(
     'min',
-    'When something ends (Unix time), the earliest where there are several: certificates (listener, admin, upstream, redis, tracing, introspection, introspection), the CAs that others are judged by (client_ca, hop_ca, upstream_ca, issuer_ca, redis_ca, tracing_ca), crl (its nextUpdate), issuer_keys (if the issuer stays silent; 0: there are none).',
+    'When something ends (Unix time), the earliest where there are several: certificates (listener, admin, upstream, redis, tracing, introspection), the CAs that others are judged by (client_ca, hop_ca, upstream_ca, issuer_ca, redis_ca, tracing_ca), crl (its nextUpdate), issuer_keys (if the issuer stays silent; 0: there are none).',
     'kind',
     'name',
   ),
