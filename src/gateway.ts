@@ -15,6 +15,7 @@ import { type Admin, openAdmin } from './admin/server.js'
 import { lastWrite, openAuditLog } from './audit/log.js'
 import { newCacheCounts } from './caches.js'
 import type { Config, Listener } from './config/config.js'
+import { registryReadings } from './config/overdue.js'
 import { type Enforcement, enforce, refuseBroken } from './edge/enforce.js'
 import { watchEventLoop } from './edge/overload.js'
 import { type Edge, type EdgeCounts, openEdge } from './edge/server.js'
@@ -134,6 +135,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
         ...issuers.flatMap(({ issuer, until }) => (until === null ? [] : [{ kind: 'issuer_keys', name: issuer, at: until }])),
       ],
       assertionKeys: adapters.keyRing.jwks().keys.map(({ kid }) => kid ?? ''),
+      clients: registryReadings(config.clients, clock()),
       spans: adapters.traces?.readings() ?? { made: 0, sent: 0, failed: 0 },
       reloads,
     }

@@ -121,6 +121,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'limits',
       'keys/ring',
       'config/config',
+      'config/overdue',
       'audit',
       'edge',
       'admin',

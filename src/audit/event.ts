@@ -4,6 +4,7 @@
 
 import { sha256 } from '../verify/hashes.js'
 import { reasonRow } from '../verify/reasons.js'
+import { evidenceOf } from '../verify/registration.js'
 import type { Seconds } from '../verify/scalars.js'
 import type { AccessToken, InboundRequest, Proof, Refused, RouteMatch } from '../verify/types.js'
 import type { Grant } from '../verify/verdict.js'
@@ -57,6 +58,7 @@ export function decisionEvent(facts: AuditFacts): AuditEvent {
     tier: match?.route.tier,
     ...requestMembers(arrived),
     ...tokenMembers(found.token, verdict),
+    ...clientMembers(found.token, verdict),
     tenant_id: 'denial' in verdict ? claimedTenant(match, found.token) : text(verdict.evidence.tenant),
     ...actionMembers(arrived.method, match),
     proof_id: proofId(found.proof),
@@ -126,6 +128,14 @@ function tokenMembers(token: AccessToken | null, verdict: Grant | Refused) {
     sender_constraint_verified: confirmation !== null && hasProven(verdict),
     thumbprint: confirmation?.jkt ?? confirmation?.x5tS256 ?? undefined,
   }
+}
+
+/** What the registry says of the client, and how well what the tier demands of it is known; of a refused one, its status alone. */
+function clientMembers(token: AccessToken | null, verdict: Grant | Refused) {
+  const registration = token === null ? undefined : token.issuer.registry?.get(token.clientId)
+  if (token === null || registration === undefined) return {}
+  const demanded = 'denial' in verdict ? null : verdict.route.policy.client_profile
+  return { client_status: registration.status, client_evidence: evidenceOf(token, demanded) ?? undefined }
 }
 
 function constraintOf(confirmation: AccessToken['confirmation']): string {

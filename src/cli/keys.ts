@@ -11,6 +11,7 @@ import { withDate } from '../config/rotation.js'
 import { codeOf } from '../config/source.js'
 import type { Seconds } from '../verify/scalars.js'
 import type { Command, Io } from './command.js'
+import { table } from './table.js'
 
 const HELP = `holdfast keys list              [--config routes.yaml]
 holdfast keys new    FILE       [--config routes.yaml]
@@ -197,13 +198,3 @@ function sayProblems(problems: readonly Problem[], io: Io): number {
 }
 
 const when = (time: Seconds): string => new Date(Math.ceil(time) * 1000).toISOString().replace(/\.\d+/, '')
-
-function table(rows: readonly (readonly string[])[]): readonly string[] {
-  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)))
-  return rows.map((row) =>
-    row
-      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  )
-}

@@ -11,6 +11,7 @@ const LOADERS = new Map<string, LoadCommand>([
   ['certs', async () => (await import('./certs.js')).certs],
   ['audit', async () => (await import('./audit.js')).audit],
   ['keys', async () => (await import('./keys.js')).keys],
+  ['clients', async () => (await import('./clients.js')).clients],
   ['client', async () => (await import('./client.js')).client],
   ['probe', async () => (await import('./probe.js')).probe],
 ])

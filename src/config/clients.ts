@@ -5,14 +5,15 @@ import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { CertificateTrust } from '../verify/certificate-trust.js'
 import { readDistinguishedName } from '../verify/distinguished-name.js'
-import { declaredQualities, type Registration, type Registry } from '../verify/registration.js'
+import { declaredOf, type Registration, type Registry } from '../verify/registration.js'
 import type { Seconds } from '../verify/scalars.js'
 import { TOKEN_ALGORITHMS } from '../verify/signatures.js'
 import type { RegisteredClient } from './config.js'
 import { pemBlocks, readCertificateFile, readJwksFile } from './files.js'
 import type { Loading, Rule } from './loading.js'
+import { overdueOf } from './overdue.js'
 import type { ClientInput } from './schema.js'
-import { type Located, positionOf, under } from './source.js'
+import { type Located, under } from './source.js'
 import { tiersUpTo } from './tiers.js'
 
 /** What clients refer to. */
@@ -55,8 +56,11 @@ export function resolveClients(clients: readonly Located<ClientInput>[], at: At)
       endOfKeys: endOfKeys(value),
       endOfCertificates: trusted?.end ?? value.certificates?.until ?? null,
       tiers: tiersUpTo(value.highest_tier, at.known.origins),
-      written: { file: place.source.file, ...positionOf(place), path: place.path.map(String).join('.') },
     }
+    // Dates are of today: a gateway that is started with them is not the worse for it, the people who look after it are told.
+    if (at.isCheck)
+      for (const { setting, sentence } of overdueOf(registered, Date.now() / 1000))
+        at.findings.warning(under(place, ...setting.split('.')), sentence)
     registry.set(value.client_id, registrationOf(registered, trusted?.trust ?? null))
     return [registered]
   })
@@ -103,12 +107,7 @@ function registrationOf(client: RegisteredClient, certificate: CertificateTrust 
     routes: limited(client.routes),
     tenants: limited(client.tenants),
     authMethod: client.token_endpoint_auth_method,
-    declared: declaredQualities({
-      authMethod: client.token_endpoint_auth_method,
-      pushes: client.require_pushed_authorization_requests,
-      signs: client.require_signed_request_object,
-      grantTypes: client.grant_types,
-    }),
+    declared: declaredOf(client),
     certificate,
   }
 }

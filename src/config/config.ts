@@ -98,8 +98,6 @@ export type RegisteredClient = Omit<ClientInput, 'issuer'> & {
   readonly endOfCertificates: Seconds | null
   /** Names of the tiers up to its highest. */
   readonly tiers: ReadonlySet<string>
-  /** Where it stands: lines and columns from 1, settings joined by dots. */
-  readonly written: { readonly file: string; readonly line: number; readonly column: number; readonly path: string }
 }
 
 export type RedisSettings = {

@@ -1,6 +1,7 @@
 // What of the registry is overdue: work for the people who look after it, found before it becomes an outage or an incident. Told by
 // `holdfast clients check`, by `holdfast check`, and counted on /metrics.
 
+import { CLIENT_STATUSES, type ClientStatus } from '../verify/registration.js'
 import type { Seconds } from '../verify/scalars.js'
 import type { RegisteredClient } from './config.js'
 
@@ -8,6 +9,11 @@ export const OVERDUE_KINDS = ['contact', 'rotation', 'certificate', 'certificati
 export type OverdueKind = (typeof OVERDUE_KINDS)[number]
 
 export type Overdue = { readonly kind: OverdueKind; readonly setting: string; readonly sentence: string }
+
+export type RegistryReadings = {
+  readonly statuses: Readonly<Record<ClientStatus, number>>
+  readonly overdue: Readonly<Record<OverdueKind, number>>
+}
 
 /** How long before an end there is something to do. */
 const AHEAD: Seconds = 30 * 86_400
@@ -32,7 +38,7 @@ function ofKeys(client: RegisteredClient, now: Seconds): readonly Overdue[] {
   if (token_endpoint_auth_method !== 'none' && endOfKeys === null)
     found.push({ kind: 'rotation', setting: 'rotation', sentence: 'its keys were never rotated: say `last` when they are' })
   else if (endOfKeys !== null && now >= endOfKeys) {
-    const since = `its keys had to be rotated by ${day(endOfKeys)}`
+    const since = `its keys had to be rotated by ${day(endOfKeys - 1)}`
     found.push({
       kind: 'rotation',
       setting: 'rotation.last',
@@ -66,6 +72,18 @@ function ofEnd({ expires }: RegisteredClient, now: Seconds): readonly Overdue[] 
       ? `it expired on ${day(expires - 1)}: its tokens are refused`
       : `it expires on ${day(expires - 1)}: renew or end it`
   return [{ kind: 'expiry', setting: 'expires', sentence }]
+}
+
+/** For /metrics: clients by status, and how many have something of a kind overdue. null: there is no registry. */
+export function registryReadings(clients: readonly RegisteredClient[] | null, now: Seconds): RegistryReadings | null {
+  if (clients === null) return null
+  const statuses = Object.fromEntries(CLIENT_STATUSES.map((status) => [status, 0])) as Record<ClientStatus, number>
+  const overdue = Object.fromEntries(OVERDUE_KINDS.map((kind) => [kind, 0])) as Record<OverdueKind, number>
+  for (const client of clients) {
+    statuses[client.status] += 1
+    for (const { kind } of overdueOf(client, now)) overdue[kind] += 1
+  }
+  return { statuses, overdue }
 }
 
 const day = (time: Seconds): string => new Date(time * 1000).toISOString().slice(0, 10)

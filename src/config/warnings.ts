@@ -21,6 +21,7 @@ export function warn(config: Config, places: Places, { findings }: Loading): voi
   warnOfState(subject)
   warnOfIssuers(subject)
   warnOfUpstreams(subject)
+  warnOfClients(subject)
   for (const [i, route] of config.routes.entries()) {
     const place = places.routes[i]
     if (place === undefined) continue
@@ -123,6 +124,25 @@ function warnOfUpstreams({ config, places, warn }: Subject): void {
     if (upstream.pass_token)
       warn(at('pass_token'), 'the upstream could use the token elsewhere: let it verify the assertion instead')
   }
+}
+
+const isForAnyClient = ({ policy }: Route): boolean => policy.token === 'required' && policy.clients === null
+
+function warnOfClients({ config, places, warn }: Subject): void {
+  const { clients, routes, listeners } = config
+  const high = places.routes[routes.findIndex((route) => isForAnyClient(route) && isDurable(route))]
+  if (clients === null && high !== undefined)
+    warn(
+      under(high, 'tier'),
+      'every client of the issuer that gets the scope may use this: register those that should in `clients` (docs/clients.md)',
+    )
+  const isNamed =
+    clients?.some(({ certificates = {} }) => Object.keys(certificates).some((way) => way.startsWith('tls_'))) ?? false
+  if (isNamed && !listeners.some(({ client_certificates }) => client_certificates === 'pki'))
+    warn(
+      under(places.main, 'clients'),
+      'some are known by names in certificates, which no listener judges: set `client_certificates: pki`, or register thumbprints',
+    )
 }
 
 const WRITING = ['POST', 'PUT', 'PATCH', 'DELETE']

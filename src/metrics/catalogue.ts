@@ -54,6 +54,15 @@ export const METRICS = {
     'client_id',
     'reason',
   ),
+  holdfast_client_refusals_total: counter(
+    'Requests of clients whose registration did not allow them, by the reason and what of it: a status, tier, a quality of client_profile, route, audience, scope, certificate; empty where they have none.',
+    'reason',
+    'why',
+  ),
+  holdfast_client_evidence_total: counter(
+    'Requests granted on tiers with a client_profile: proven when the issuer asserted all of it in the token, declared when some stands in the registry alone.',
+    'evidence',
+  ),
   holdfast_request_duration_seconds: histogram(
     DURATIONS,
     'From the head of a request to the end of its answer; WebSockets and event streams last as long as they are open.',
@@ -128,6 +137,12 @@ export const METRICS = {
     '1; the keys of assertions that are published, and which of them signs.',
     'kid',
     'signs',
+  ),
+  holdfast_clients: gauge('first', 'Registered clients by their status; nothing is said without a registry.', 'status'),
+  holdfast_clients_overdue: gauge(
+    'first',
+    'Clients of which something is overdue, as `holdfast clients check` says in words: contact, rotation, certificate, certification, expiry.',
+    'kind',
   ),
   holdfast_audit_lines_dropped_total: counter('Audit lines that could not be written.'),
   holdfast_audit_syncs_total: counter('Times that the audit file was synced to disk.'),

@@ -3,6 +3,7 @@
 
 import type { Times } from '../times.js'
 import { REASONS, type Reason } from '../verify/reasons.js'
+import { evidenceOf } from '../verify/registration.js'
 import type { Refused, RouteMatch } from '../verify/types.js'
 import type { Grant } from '../verify/verdict.js'
 import { METRICS, type MetricName } from './catalogue.js'
@@ -54,6 +55,9 @@ const seconds = (milliseconds: number): number => milliseconds / 1000
 /** Refusals for a proof's age alone: what a clock that is wrong leads to. */
 const isForAge = (reason: Reason): boolean => reason === 'proof_too_old' || reason === 'proof_in_future'
 
+const OF_REGISTRY: readonly Reason[] = ['client_unknown', 'client_inactive', 'client_unqualified', 'client_exceeded']
+const isOfRegistry = (reason: Reason): boolean => OF_REGISTRY.includes(reason)
+
 export function createDecisionMetrics(): DecisionMetrics {
   const tallies = new Map<object | null, Tally>()
   const durations = new Map<string, Histogram>()
@@ -69,6 +73,8 @@ export function createDecisionMetrics(): DecisionMetrics {
   const answers = createTotals('holdfast_upstream_answers_total')
   const byClient = createTotals('holdfast_would_deny_total')
   const clients = new Set<string>()
+  const byRegistration = createTotals('holdfast_client_refusals_total')
+  const evidence = { proven: 0, declared: 0 }
 
   const durationOf = (tier: string): Histogram => {
     const histogram = durations.get(tier) ?? createHistogram(METRICS.holdfast_request_duration_seconds.bounds)
@@ -121,13 +127,17 @@ export function createDecisionMetrics(): DecisionMetrics {
       if (times.answered > 0) phases.upstream.observe(seconds(times.answered - times.signed))
 
       if ('denial' in verdict) {
-        const { reason } = verdict.denial
+        const { reason, detail = '' } = verdict.denial
         add(tally.denials, reason)
+        // What stands before the colon is a word of ours; behind it, one of the token's.
+        if (isOfRegistry(reason)) byRegistration.add({ reason, why: detail.split(':', 1)[0] ?? '' }, 1)
         if (isForAge(reason) && verdict.found.proof !== null) ages.observe(receivedAt - verdict.found.proof.claims.iat)
         return
       }
       const { proof, reported, token } = verdict.evidence
       if (proof !== null) ages.observe(receivedAt - proof.claims.iat)
+      const known = route === null || token === null ? null : evidenceOf(token, route.policy.client_profile)
+      if (known !== null) evidence[known] += 1
       const [first] = reported
       if (first === undefined) tally.permits += 1
       else {
@@ -151,6 +161,11 @@ export function createDecisionMetrics(): DecisionMetrics {
           [...refusals].map(([reason, count]) => [{ reason }, count]),
         ),
         byClient.family(),
+        byRegistration.family(),
+        samplesFamily(
+          'holdfast_client_evidence_total',
+          Object.entries(evidence).map(([word, count]) => [{ evidence: word }, count]),
+        ),
         answers.family(),
         histogramFamily(
           'holdfast_request_duration_seconds',

@@ -21,6 +21,11 @@ export type Readings = {
   /** Names of the keys that are published; the first signs. */
   readonly assertionKeys: readonly string[]
   readonly spans: { readonly made: number; readonly sent: number; readonly failed: number }
+  /** null: there is no registry. */
+  readonly clients: {
+    readonly statuses: Readonly<Record<string, number>>
+    readonly overdue: Readonly<Record<string, number>>
+  } | null
   readonly reloads: ReloadReport
 }
 
@@ -118,6 +123,8 @@ export function familiesOf(readings: Readings): readonly Family[] {
       'holdfast_assertion_key_info',
       assertionKeys.map((kid, i) => [{ kid, signs: String(i === 0) }, 1]),
     ),
+    by('holdfast_clients', 'status', readings.clients?.statuses ?? {}),
+    by('holdfast_clients_overdue', 'kind', readings.clients?.overdue ?? {}),
     one('holdfast_audit_lines_dropped_total', audit.dropped),
     one('holdfast_audit_syncs_total', audit.syncs),
     one('holdfast_audit_refusals_summarised_total', audit.counted),

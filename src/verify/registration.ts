@@ -53,19 +53,20 @@ export type Registration = {
 /** The clients of one issuer, by `client_id`: another issuer may give the same one to somebody else. */
 export type Registry = ReadonlyMap<string, Registration>
 
-/** What the registry declares of how a client gets its tokens. */
-export function declaredQualities(client: {
-  readonly authMethod: AuthMethod
-  readonly pushes: boolean
-  readonly signs: boolean
-  readonly grantTypes: readonly string[]
+/** What a registration declares of how its client gets tokens. */
+export function declaredOf(client: {
+  readonly token_endpoint_auth_method: AuthMethod
+  readonly require_pushed_authorization_requests: boolean
+  readonly require_signed_request_object: boolean
+  readonly grant_types: readonly string[]
 }): ReadonlySet<Quality> {
+  const { grant_types } = client
   // Without a user there is no authorization request that could be pushed or signed.
-  const asksNobody = client.grantTypes.length > 0 && client.grantTypes.every((grant) => grant === 'client_credentials')
+  const asksNobody = grant_types.length > 0 && grant_types.every((grant) => grant === 'client_credentials')
   const declared: Quality[] = []
-  if (STRONG_METHODS.includes(client.authMethod)) declared.push('client_auth')
-  if (client.pushes || asksNobody) declared.push('par')
-  if (client.signs || asksNobody) declared.push('request_object')
+  if (STRONG_METHODS.includes(client.token_endpoint_auth_method)) declared.push('client_auth')
+  if (client.require_pushed_authorization_requests || asksNobody) declared.push('par')
+  if (client.require_signed_request_object || asksNobody) declared.push('request_object')
   return new Set(declared)
 }
 

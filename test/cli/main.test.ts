@@ -7,7 +7,7 @@ import { runCli } from '../../src/cli/main.js'
 import { serve } from '../../src/serve.js'
 
 const cwd = t.testdir({})
-const COMMANDS = ['serve', 'check', 'explain', 'certs', 'client']
+const COMMANDS = ['serve', 'check', 'explain', 'certs', 'clients', 'client']
 
 async function run(...argv: readonly string[]) {
   const out: string[] = []
@@ -47,6 +47,10 @@ t.test('wrong usage is exit code 2, with a way on', async (t) => {
     ['explain', '--nonsense'],
     ['certs'],
     ['client'],
+    ['clients'],
+    ['clients', 'show'],
+    ['clients', 'list', 'partner-1'],
+    ['clients', 'check', '--nonsense'],
   ]) {
     const { code, err } = await run(...argv)
     t.equal(code, 2, argv.join(' '))

@@ -203,6 +203,39 @@ t.test('the registry', async (t) => {
     )
   }
 
+  await t.test('an event says how well the client is known', async (t) => {
+    const eventOf = async (row: Omit<Row, 'refused'>) => {
+      const reply = await lab.send(await draftOf(lab, { ...row, refused: null }))
+      return (await lab.refusal(reply.header('x-request-id') ?? '')) ?? {}
+    }
+    t.match(await eventOf({ client: 'testing' }), { decision: 'permit', client_status: 'testing', client_evidence: undefined })
+    t.match(await eventOf({ client: 'client-1', path: '/nonce' }), { client_status: 'active', client_evidence: 'declared' })
+    t.match(await eventOf({ client: 'client-1', path: '/nonce', claims: { par: true } }), { client_evidence: 'declared' })
+    t.match(await eventOf({ client: 'client-1', path: '/proven', claims: ASSERTED }), { client_evidence: 'proven' })
+    t.match(await eventOf({ client: 'suspended' }), { decision: 'deny', client_status: 'suspended', client_evidence: undefined })
+    t.notOk('client_status' in (await eventOf({ client: 'stranger', path: '/anyone' })))
+  })
+
+  await t.test('all of it is counted', async (t) => {
+    const { body } = await lab.admin('/metrics')
+    const statuses = CLIENTS.filter((client) => client.includes('status: active')).length
+    for (const line of [
+      /^holdfast_client_refusals_total\{reason="client_unknown",why=""\} [1-9]/m,
+      /^holdfast_client_refusals_total\{reason="client_inactive",why="suspended"\} [1-9]/m,
+      /^holdfast_client_refusals_total\{reason="client_unqualified",why="par"\} [1-9]/m,
+      /^holdfast_client_refusals_total\{reason="client_exceeded",why="scope"\} 1$/m,
+      /^holdfast_client_evidence_total\{evidence="proven"\} [1-9]/m,
+      /^holdfast_client_evidence_total\{evidence="declared"\} [1-9]/m,
+      new RegExp(`^holdfast_clients\\{status="active"\\} ${statuses}$`, 'm'),
+      /^holdfast_clients\{status="suspended"\} 1$/m,
+      /^holdfast_clients_overdue\{kind="expiry"\} 2$/m,
+      /^holdfast_clients_overdue\{kind="contact"\} 0$/m,
+      /^holdfast_refusals_total\{reason="tenant_not_registered"\} [1-9]/m,
+    ])
+      t.match(body, line)
+    t.notOk(body.includes('payments'), 'no word of a token is a label')
+  })
+
   await t.test('a header of the client is never asked for the tenant', async (t) => {
     const draft = await draftOf(lab, { client: 'client-1', path: '/headers', claims: { tenant_id: 'tenant-2' }, refused: null })
     draft.headers.push(['X-Tenant', 'tenant-2'])

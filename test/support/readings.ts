@@ -17,6 +17,7 @@ export const READINGS: Readings = {
   issuers: [{ issuer: 'https://as.example.com', keys: 1 }],
   expiries: [{ kind: 'listener', name: '0.0.0.0:8443', at: 0 }],
   assertionKeys: ['kid'],
+  clients: { statuses: { active: 1 }, overdue: { contact: 0 } },
   spans: { made: 0, sent: 0, failed: 0 },
   reloads: { taken: 0, refused: 0, takenAt: 0, problem: null },
 }
