@@ -1,5 +1,5 @@
 // The pages of docs/ that code is the truth of.
-import { routesJsonSchema, settingsMarkdown } from '../src/config/print.js'
+import { clientsJsonSchema, routesJsonSchema, settingsMarkdown } from '../src/config/print.js'
 import { METRICS, type MetricRow } from '../src/metrics/catalogue.js'
 import { REASONS, type ReasonRow } from '../src/verify/reasons.js'
 import { removedHeadersMarkdown } from '../src/verify/reserved-headers.js'
@@ -52,4 +52,5 @@ export const generatedPages = (): Readonly<Record<string, string>> => ({
   'docs/settings.md': settingsMarkdown(),
   'docs/removed-headers.md': removedHeadersMarkdown(),
   'docs/routes.schema.json': `${JSON.stringify(routesJsonSchema(), null, 2)}\n`,
+  'docs/clients.schema.json': `${JSON.stringify(clientsJsonSchema(), null, 2)}\n`,
 })

@@ -1,9 +1,10 @@
-// docs/settings.md and docs/routes.schema.json, printed from the schema that judges routes.yaml, so that they cannot say anything else.
+// docs/settings.md and the JSON Schemas beside it, printed from the schema that judges routes.yaml, so that they cannot say anything else.
 
 import { z } from 'zod'
 import { CHECKS } from '../verify/policy.js'
 import { duration, endOfDate, rate, size } from '../verify/scalars.js'
 import { routesFile } from './schema.js'
+import { clientsFile } from './schema-clients.js'
 import { BUILT_IN_TIERS, READ_WITHOUT_TOKEN } from './tiers.js'
 
 type Json = z.core.JSONSchema.JSONSchema
@@ -22,6 +23,11 @@ function admitReferences({ jsonSchema }: { readonly jsonSchema: Json }): void {
 /** The JSON Schema of routes.yaml, from which editors complete it. */
 export function routesJsonSchema(): object {
   return { ...toJson(routesFile), title: 'routes.yaml of Holdfast' }
+}
+
+/** The same of clients.yaml, which routes.yaml may name in `clients`. */
+export function clientsJsonSchema(): object {
+  return { ...toJson(clientsFile), title: 'clients.yaml of Holdfast' }
 }
 
 const SCALARS: ReadonlyMap<string | undefined, string> = new Map([
@@ -55,6 +61,8 @@ function inner(schema: Json, name: string): readonly Row[] {
   if (isSchema(additionalProperties) && additionalProperties.properties !== undefined)
     return rows(additionalProperties, `${name}.NAME.`)
   const single = anyOf?.find((one): one is Json => isSchema(one) && one.properties !== undefined)
+  const list = anyOf?.find((one): one is Json => isSchema(one) && isSchema(one.items) && one.items.properties !== undefined)
+  if (single === undefined && list !== undefined) return inner(list, name)
   // A rate with `by` is told in one sentence.
   return single === undefined || name.endsWith('rate_limit') ? [] : rows(single, `${name}.`)
 }
