@@ -1,9 +1,10 @@
 // `holdfast check`: every problem of a configuration at once, and warnings about weak choices (contract §1).
 
-import { isAbsolute, relative, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { checkConfig } from '../config/load.js'
 import { formatProblem, type Problem } from '../config/problems.js'
 import type { Command, Io } from './command.js'
+import { namedAs } from './named.js'
 
 const HELP = `holdfast check [routes.yaml]
 
@@ -29,10 +30,7 @@ export const check: Command = {
       return 2
     }
     const { config, problems, warnings } = checkConfig(resolve(io.cwd, file), io.env)
-    const named = (problem: Problem): Problem => ({
-      ...problem,
-      file: isAbsolute(file) ? problem.file : relative(io.cwd, problem.file),
-    })
+    const named = (problem: Problem): Problem => namedAs(file, io.cwd, problem)
     say(problems.map(named), warnings.map(named), io)
     const found = [
       ...(config === null ? [] : [counted(config.routes.length, 'route')]),

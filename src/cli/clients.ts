@@ -3,12 +3,13 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Config, RegisteredClient } from '../config/config.js'
-import { checkConfig, type Loaded } from '../config/load.js'
+import { checkConfig } from '../config/load.js'
 import { overdueOf } from '../config/overdue.js'
-import { formatProblem } from '../config/problems.js'
+import { formatProblem, type Problem } from '../config/problems.js'
 import { declaredOf, QUALITIES } from '../verify/registration.js'
 import type { Seconds } from '../verify/scalars.js'
 import type { Command, Io } from './command.js'
+import { namedAs } from './named.js'
 import { table } from './table.js'
 
 const HELP = `holdfast clients list    [--config routes.yaml]
@@ -20,7 +21,8 @@ The registry of OAuth clients that routes.yaml has in \`clients\`.
   list      each client: its issuer, status, highest tier, how it authenticates, its last day, and how much is overdue
   show ID   all that is registered of a client, and which of it the issuer can prove
   check     what is overdue, as FILE:LINE:COL path: sentence: no contact, keys never rotated or too long ago; certificates,
-            certifications and registrations that end within 30 days; active clients of high tiers that are not certified
+            certifications and registrations that end within 30 days; active clients of high tiers that are not certified;
+            clients that do not declare what their highest tier demands
   --config  the configuration (default: routes.yaml)
   --help    this text
 
@@ -39,10 +41,10 @@ export const clients: Command = {
       io.err('try: holdfast clients --help')
       return 2
     }
-    const loaded = checkConfig(resolve(io.cwd, wanted.config), io.env)
-    const { config } = loaded
+    const { config, problems, warnings } = checkConfig(resolve(io.cwd, wanted.config), io.env)
+    const say = (problem: Problem): string => formatProblem(namedAs(wanted.config, io.cwd, problem))
     if (config === null) {
-      for (const problem of loaded.problems) io.err(formatProblem(problem))
+      for (const problem of problems) io.err(say(problem))
       return 1
     }
     if (config.clients === null) {
@@ -51,7 +53,9 @@ export const clients: Command = {
     }
     const { step, id } = wanted
     if (step === 'list') return list(config.clients, io)
-    return step === 'show' ? show(id, config, config.clients, io) : check(loaded, config.clients, io)
+    return step === 'show'
+      ? show(id, config, config.clients, io)
+      : check(warnings.filter(isOfClient).map(say), config.clients, io)
   },
 }
 
@@ -130,9 +134,10 @@ function written(setting: string, value: unknown): string {
   return `{ ${members.map(([key, member]) => `${key}: ${written(key, member)}`).join(', ')} }`
 }
 
-function check({ warnings }: Loaded, all: readonly RegisteredClient[], io: Io): number {
-  const overdue = warnings.filter(({ path }) => /^clients\.\d+\./.test(path))
-  for (const one of overdue) io.out(formatProblem(one))
+const isOfClient = ({ path }: Problem): boolean => /^clients\.\d+\./.test(path)
+
+function check(overdue: readonly string[], all: readonly RegisteredClient[], io: Io): number {
+  for (const one of overdue) io.out(one)
   io.out(`${all.length} client${all.length === 1 ? '' : 's'}, ${overdue.length === 0 ? 'nothing' : overdue.length} overdue`)
   return overdue.length === 0 ? 0 : 1
 }

@@ -5,22 +5,24 @@ import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { CertificateTrust } from '../verify/certificate-trust.js'
 import { readDistinguishedName } from '../verify/distinguished-name.js'
-import { declaredOf, type Registration, type Registry } from '../verify/registration.js'
+import { declaredOf, type EvidenceClaims, type Quality, type Registration, type Registry } from '../verify/registration.js'
 import type { Seconds } from '../verify/scalars.js'
 import { TOKEN_ALGORITHMS } from '../verify/signatures.js'
 import type { RegisteredClient } from './config.js'
 import { pemBlocks, readCertificateFile, readJwksFile } from './files.js'
 import type { Loading, Rule } from './loading.js'
-import { overdueOf } from './overdue.js'
+import { isServed, overdueOf } from './overdue.js'
 import type { ClientInput } from './schema.js'
 import { type Located, under } from './source.js'
 import { tiersUpTo } from './tiers.js'
 
 /** What clients refer to. */
 export type KnownToClients = {
-  readonly issuers: readonly string[]
+  readonly issuers: ReadonlyMap<string, EvidenceClaims>
   /** Tier by tier, the built-in one that it comes from. */
   readonly origins: ReadonlyMap<string, string>
+  /** What each tier demands of how clients get their tokens. */
+  readonly profiles: ReadonlyMap<string, readonly Quality[]>
   /** Paths of all routes. */
   readonly paths: ReadonlySet<string>
 }
@@ -34,7 +36,7 @@ export type Clients = {
 type At = Loading & { readonly known: KnownToClients }
 
 export function resolveClients(clients: readonly Located<ClientInput>[], at: At): Clients {
-  const registries = new Map(at.known.issuers.map((issuer) => [issuer, new Map<string, Registration>()]))
+  const registries = new Map([...at.known.issuers.keys()].map((issuer) => [issuer, new Map<string, Registration>()]))
   const list = clients.flatMap((client) => {
     const { value, place } = client
     const report = (setting: string, sentence: string) => at.findings.problem(under(place, ...setting.split('.')), sentence)
@@ -45,7 +47,7 @@ export function resolveClients(clients: readonly Located<ClientInput>[], at: At)
       readJwksFile({ value: value.jwks_file, place: under(place, 'jwks_file') }, TOKEN_ALGORITHMS, at)
     const trusted = readTrust(client, at)
 
-    const [only] = at.known.issuers
+    const [only] = at.known.issuers.keys()
     const issuer = value.issuer ?? only ?? ''
     const registry = registries.get(issuer)
     if (registry === undefined) return []
@@ -57,24 +59,37 @@ export function resolveClients(clients: readonly Located<ClientInput>[], at: At)
       endOfCertificates: trusted?.end ?? value.certificates?.until ?? null,
       tiers: tiersUpTo(value.highest_tier, at.known.origins),
     }
-    // Dates are of today: a gateway that is started with them is not the worse for it, the people who look after it are told.
-    if (at.isCheck)
-      for (const { setting, sentence } of overdueOf(registered, Date.now() / 1000))
-        at.findings.warning(under(place, ...setting.split('.')), sentence)
+    if (at.isCheck) warnOf({ value: registered, place }, at)
     registry.set(value.client_id, registrationOf(registered, trusted?.trust ?? null))
     return [registered]
   })
   return { list, registries }
 }
 
+/** Of what is overdue, and of a tier that the client was given and can't use. */
+function warnOf({ value: client, place }: Located<RegisteredClient>, { findings, known }: At): void {
+  for (const { setting, sentence } of overdueOf(client, Date.now() / 1000))
+    findings.warning(under(place, ...setting.split('.')), sentence)
+  const declared = declaredOf(client)
+  const evidence = known.issuers.get(client.issuer) ?? {}
+  const unmet = (known.profiles.get(client.highest_tier) ?? []).filter(
+    (quality) => !declared.has(quality) && evidence[quality] === undefined,
+  )
+  if (unmet.length > 0 && isServed(client))
+    findings.warning(
+      under(place, 'highest_tier'),
+      `it is refused there: it does not declare ${unmet.join(', ')}, and its issuer does not prove it`,
+    )
+}
+
 const rulesOf = (value: ClientInput, { issuers, origins }: KnownToClients): readonly Rule[] => [
   [
-    value.issuer === undefined && issuers.length > 1,
+    value.issuer === undefined && issuers.size > 1,
     'issuer',
     'is required where several issuers are configured: each gives out its own `client_id`s',
   ],
   [
-    value.issuer !== undefined && issuers.length > 0 && !issuers.includes(value.issuer),
+    value.issuer !== undefined && issuers.size > 0 && !issuers.has(value.issuer),
     'issuer',
     'expected the `issuer` of one of `issuers`',
   ],

@@ -17,6 +17,11 @@ export function resolveIssuers(
   const names = issuers.map(({ value }) => value.issuer)
   return issuers.map(({ value, place }, i) => {
     if (names.indexOf(value.issuer) < i) loading.findings.problem(under(place, 'issuer'), 'this issuer stands here twice')
+    if (registries === null && Object.values(value.evidence).some((claim) => claim !== undefined))
+      loading.findings.problem(
+        under(place, 'evidence'),
+        'is read for `clients`, the registry, and there is none: add it, or leave this out',
+      )
     for (const [isBroken, setting, sentence] of rulesOf(value))
       if (isBroken) loading.findings.problem(under(place, setting), sentence)
     const { issuer, audience, algorithms, typ, claims, evidence, tls, jwks_refresh, jwks_max_stale } = value

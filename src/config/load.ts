@@ -164,7 +164,8 @@ function resolveRegistry(
 ): Clients | null {
   if (clients === null) return null
   const known = {
-    issuers: sections.issuers.flatMap((one) => (one === null ? [] : [one.value.issuer])),
+    issuers: new Map(sections.issuers.flatMap((one) => (one === null ? [] : [[one.value.issuer, one.value.evidence]]))),
+    profiles: new Map([...tiers].map(([name, tier]) => [name, tier?.client_profile ?? []])),
     origins: originsOf(sections.tiers, tiers),
     paths: new Set(sections.routes.map(({ value }) => value.path)),
   }

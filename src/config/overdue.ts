@@ -21,9 +21,11 @@ const AHEAD: Seconds = 30 * 86_400
 /** Of tiers that only certified clients should use. */
 const HIGH_TIERS = ['sensitive_write', 'high_value']
 
+export const isServed = ({ status }: RegisteredClient): boolean => status === 'active' || status === 'testing'
+
 /** Of a client whose tokens are taken, or would be were it not for a date. */
 export function overdueOf(client: RegisteredClient, now: Seconds): readonly Overdue[] {
-  if (client.status !== 'active' && client.status !== 'testing') return []
+  if (!isServed(client)) return []
   return [...ofPeople(client), ...ofKeys(client, now), ...ofCertification(client, now), ...ofEnd(client, now)]
 }
 

@@ -52,7 +52,11 @@ function resolve({ value, place }: Located<RouteInput>, at: At): Route | null {
     ...tenantRules(value.tenant ?? null, origins, upstream ?? null),
     ...(tier ? tierRules(value, tier) : []),
     ...(tier && tier.token === 'required' && known.areIssuersKnown
-      ? [...issuerRules(value, issuers, known.issuers), ...introspectionRules(value, issuers, tier)]
+      ? [
+          ...issuerRules(value, issuers, known.issuers),
+          ...introspectionRules(value, issuers, tier),
+          ...evidenceRules(value, issuers, tier),
+        ]
       : []),
   ]
   for (const [isBroken, setting, sentence] of rules) if (isBroken) report(setting, sentence)
@@ -150,6 +154,19 @@ function tierRules(value: RouteInput, tier: TierSettings): readonly Rule[] {
       !isSteppedUp && value.acr_values !== undefined,
       'acr_values',
       `is judged with \`step_up: required\` only: the tier ${value.tier} has it off`,
+    ],
+  ]
+}
+
+/** What nobody asserts is never proven. */
+function evidenceRules(value: RouteInput, trusted: readonly IssuerSource[], tier: TierSettings): readonly Rule[] {
+  const demanded = tier.client_evidence === 'proven' ? (tier.client_profile ?? []) : []
+  const unproven = demanded.filter((quality) => trusted.every(({ evidence }) => evidence?.[quality] === undefined))
+  return [
+    [
+      trusted.length > 0 && unproven.length > 0,
+      'tier',
+      `the tier ${value.tier} takes what is proven only, and \`evidence\` of its issuers does not name a claim for ${unproven.join(', ')}`,
     ],
   ]
 }
