@@ -2,6 +2,7 @@
 // with a naive reader of the same, or with one that others wrote, on what it accepts; what is normal stays as it is.
 import { judgeHead, readInbound, readLines, readOrigin } from '../../../src/edge/inbound.js'
 import { readCredentials, schemeOf } from '../../../src/verify/credentials.js'
+import { readDistinguishedName, readSubject } from '../../../src/verify/distinguished-name.js'
 import { readJsonObject } from '../../../src/verify/json.js'
 import { makeNonce, readNonceTime } from '../../../src/verify/nonces.js'
 import { hasTokenInQuery, isSameTarget, normalOrigin, readTarget } from '../../../src/verify/target.js'
@@ -186,6 +187,25 @@ function checkNonce(input: Buffer): Verdict {
   ])
 }
 
+/** A name that is read is read the same however it is written: every octet escaped, in capitals, as the lines of a certificate. */
+function checkName(input: Buffer): Verdict {
+  const text = input.toString('utf8')
+  const name = readDistinguishedName(text)
+  if (name === null)
+    return judge('none', [[readSubject(text) === null || text.includes('\n'), 'a line that is no name of its own']])
+  const names: readonly (readonly [string, string][])[] = JSON.parse(name).map((one: string[]) =>
+    one.map((pair) => JSON.parse(pair)),
+  )
+  const escaped = (value: string): string => Buffer.from(value).toString('hex').replace(/../g, '\\$&')
+  const printed = names.map((one) => one.map(([type, value]) => `${type.toUpperCase()}=${escaped(value)}`).join('+'))
+  return judge(`${Math.min(9, names.length)} names`, [
+    [names.length > 0 && names.every((one) => one.length > 0), 'a name of nothing'],
+    [names.flat().every(([type, value]) => type !== '' && value !== '' && !value.includes('\0')), 'an attribute of nothing'],
+    [readDistinguishedName(printed.join(',')) === name, 'is another name when it is escaped'],
+    [readSubject(printed.toReversed().join('\n')) === name, 'is another name in a certificate'],
+  ])
+}
+
 export const TEXTS: readonly Target[] = [
   reader('json', checkJson, { most: 64 * 1024 }),
   reader('target', checkTarget),
@@ -193,5 +213,6 @@ export const TEXTS: readonly Target[] = [
   reader('origin', checkOrigin),
   reader('query', checkQuery),
   reader('head', checkHead, { most: 32 * 1024 }),
+  reader('name', checkName, { most: 4096 }),
   reader('nonce', checkNonce, { seeds: NONCES.map((nonce) => Buffer.from(nonce)), most: 256 }),
 ]
