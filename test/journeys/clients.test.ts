@@ -277,6 +277,35 @@ t.test('the registry', async (t) => {
   })
 })
 
+t.test('a self-signed certificate is the client’s that registered it, whatever it calls itself', async (t) => {
+  const popOnly = (clients: readonly string[]) => (yaml: LabYaml) => ({
+    ...yaml,
+    listen: yaml.listen?.replace('client_certificates: pki, client_ca: client-ca.crt', 'client_certificates: pop_only') as string,
+    clients: `\n${clients.join('\n')}`,
+  })
+  const lab = await startLab({ store: 'memory', yaml: popOnly([register('client-1')]) })
+  t.teardown(() => lab.stop())
+  const [own, foreign] = [lab.thumbprint('selfSigned'), lab.thumbprint('other')]
+  await lab.reload(
+    popOnly([
+      register('by-own', { certificates: `{ thumbprints: [${own}, ${foreign}] }` }),
+      register('by-foreign', { certificates: `{ thumbprints: [${foreign}] }` }),
+      register('by-name', { certificates: '{ tls_client_auth_subject_dn: CN=client-1 }' }),
+    ]),
+  )
+  for (const [client, refused] of [
+    ['by-own', null],
+    ['by-foreign', ['client_exceeded', 'certificate']],
+    ['by-name', ['client_exceeded', 'certificate']],
+  ] as const) {
+    const draft = await draftOf(lab, { client, path: '/mtls', refused })
+    draft.scheme = 'Bearer'
+    draft.proof = null
+    draft.token.claims.cnf = { 'x5t#S256': own }
+    await answers(t, lab, draft, refused, { certificate: 'selfSigned' })
+  }
+})
+
 t.test('a registry in a file of its own is taken with the rest', async (t) => {
   const text = (status: string) => `clients:\n${register('client-1', { status })}\n`
   const own = (yaml: LabYaml) => ({ ...yaml, clients: 'clients.yaml' })
