@@ -27,6 +27,7 @@ import { createMetrics, type MetricsJson, type Readings, type ReloadReport } fro
 import { sumMetrics } from './metrics/sum.js'
 import { createMemoryStore } from './replay/memory.js'
 import { createRedisStore } from './replay/redis.js'
+import { followRevocations } from './revocations/follow.js'
 import {
   type Adapters,
   assemble,
@@ -81,6 +82,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     issuer_keys: running.issuerKeys.degraded(),
     introspection: running.introspector.degraded(),
     replay_store: [adapters.replay.degraded()],
+    revocations: [adapters.revocations?.degraded() ?? null],
     audit: [adapters.audit.degraded()],
     reload: [reloads.problem],
   })
@@ -114,6 +116,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
         issuer_keys: isDegraded('issuer_keys'),
         introspection: isDegraded('introspection'),
         replay_store: isDegraded('replay_store'),
+        revocations: isDegraded('revocations'),
         audit: isDegraded('audit'),
         reload: isDegraded('reload'),
       },
@@ -129,6 +132,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
         results,
         duration: duration.readings(),
       })),
+      revocations: adapters.revocations && { counts: adapters.revocations.counts(), age: adapters.revocations.age() },
       issuers,
       expiries: [
         ...expiries,
@@ -179,6 +183,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     if (next.replay.store === 'redis') {
       adapters.replay.renew?.(next.replay.redis)
       adapters.rates.renew(next.replay.redis)
+      adapters.revocations?.renew(next.replay.redis)
     }
     next.listeners.forEach((listener, index) => {
       const before = previous.config.listeners[index]
@@ -283,11 +288,13 @@ async function openAdapters(config: Config, options: GatewayOptions, read: () =>
   const redis = config.replay.store === 'redis' ? config.replay.redis : null
   const replay =
     redis === null ? createMemoryStore() : createRedisStore(redis, { clock, log, clockSkew: largestSkew(config), ranBefore })
-  await replay.start()
+  const revocations = redis === null ? null : followRevocations(redis, { log, changed: () => undefined })
+  await Promise.all([replay.start(), revocations?.start()])
   const loopDelay = createHistogram(METRICS.holdfast_event_loop_delay_seconds.bounds)
   return {
     options,
     replay,
+    revocations,
     rates: createRateLimiter({ redis, log }),
     audit,
     bodies: { held: 0 },
@@ -314,8 +321,13 @@ async function openTraces({ tracing }: Config, speaker: Speaker): Promise<Traces
   return otlp.openTraces({ url: tracing.otlp, tls: tracing.tls, ...speaker })
 }
 
-async function close({ replay, rates, audit, loop, traces }: Adapters, running: Running, admin: Admin): Promise<void> {
+async function close(
+  { replay, rates, revocations, audit, loop, traces }: Adapters,
+  running: Running,
+  admin: Admin,
+): Promise<void> {
   loop.close()
+  revocations?.close()
   running.issuerKeys.close()
   await Promise.all([
     running.pools.destroy(),

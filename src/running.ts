@@ -25,6 +25,7 @@ import type { CacheCounts } from './metrics/caches.js'
 import type { Histogram } from './metrics/histogram.js'
 import type { Metrics } from './metrics/registry.js'
 import type { ReplayStore } from './replay/store.js'
+import type { Following } from './revocations/follow.js'
 import { isSampled } from './tracing/context.js'
 import type { Traces } from './tracing/traces.js'
 import { createForwarder } from './upstream/forward.js'
@@ -34,6 +35,7 @@ import type { Tunnel } from './upstream/tunnel.js'
 import { createTunnels } from './upstream/websocket.js'
 import { makeNonce, readNonceTime } from './verify/nonces.js'
 import { removedNames } from './verify/reserved-headers.js'
+import { NOTHING_REVOKED, type Revocations } from './verify/revocations.js'
 import type { Seconds } from './verify/scalars.js'
 import { type Denial, deny } from './verify/verdict.js'
 
@@ -70,6 +72,7 @@ export type Adapters = {
   readonly options: GatewayOptions
   readonly replay: ReplayStore
   readonly rates: RateLimiter
+  readonly revocations: Following | null
   readonly audit: OpenAuditLog
   readonly bodies: BodyBudget
   readonly loop: EventLoopWatch
@@ -178,6 +181,7 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
     introspect: introspector.introspect,
     nonceTime: (nonce) => readNonceTime(secrets, nonce),
     replay,
+    revocations: revocationsOf(adapters.revocations, config.revocations.max_stale),
     isRemembered: (datedAt, now) => isRemembered(adapters.windows, datedAt, now),
     charge: rates.charge,
     record: (verdict) => {
@@ -226,6 +230,10 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
   const expiries = expiriesOf(config)
   return { config, issuerKeys, introspector, pools, signingKeys, expiries, enforcements, caches, requests: new Set() }
 }
+
+/** Without Redis nothing can be revoked. */
+const revocationsOf = (following: Following | null, maxStale: Seconds): Revocations =>
+  following === null ? NOTHING_REVOKED : { list: following.list, isStale: () => following.age() > maxStale }
 
 /** Limits are the gateway's; each worker has its share. */
 export const shareOf = (limits: Limits, workers: number): Limits => ({

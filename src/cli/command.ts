@@ -11,6 +11,8 @@ export type Io = {
   readonly env: Readonly<Record<string, string | undefined>>
   /** Absolute; relative paths in arguments start from it. */
   readonly cwd: string
+  /** All of standard input; left out: what the process has. */
+  readonly stdin?: () => string
   /** A person who can be asked and shown; left out where there is none (a pipe, a job). */
   readonly terminal?: Terminal
 }

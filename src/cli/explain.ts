@@ -12,6 +12,7 @@ import { createIssuerKeys } from '../keys/issuers.js'
 import { readNonceTime } from '../verify/nonces.js'
 import type { Policy } from '../verify/policy.js'
 import { reasonRow } from '../verify/reasons.js'
+import { NOTHING_REVOKED } from '../verify/revocations.js'
 import type { InboundRequest, RouteMatch } from '../verify/types.js'
 import { Denial } from '../verify/verdict.js'
 import { STEPS, verify } from '../verify/verify.js'
@@ -184,6 +185,7 @@ async function judge(io: Io, question: Found, config: Config): Promise<number> {
     await issuerKeys.start()
     const verdict = await verify({ ...question, trace: (step, answer) => answers.set(step, answer) }, Date.now() / 1000, {
       keysFor: issuerKeys.keysFor,
+      revocations: NOTHING_REVOKED,
       keysGeneration: issuerKeys.generation,
       introspect: introspector.introspect,
       nonceTime: (nonce) => readNonceTime(config.nonceSecrets, nonce),

@@ -12,6 +12,9 @@ const LOADERS = new Map<string, LoadCommand>([
   ['audit', async () => (await import('./audit.js')).audit],
   ['keys', async () => (await import('./keys.js')).keys],
   ['clients', async () => (await import('./clients.js')).clients],
+  ['revoke', async () => (await import('./revoke.js')).revoke],
+  ['revocations', async () => (await import('./revocations.js')).revocations],
+  ['unrevoke', async () => (await import('./unrevoke.js')).unrevoke],
   ['client', async () => (await import('./client.js')).client],
   ['probe', async () => (await import('./probe.js')).probe],
 ])
@@ -51,7 +54,7 @@ const usage = (commands: readonly Command[]): readonly string[] => [
   '',
   'usage: holdfast COMMAND [options]',
   '',
-  ...commands.map(({ name, summary }) => `  ${name.padEnd(9)} ${summary}`),
+  ...commands.map(({ name, summary }) => `  ${name.padEnd(11)} ${summary}`),
   '',
   'holdfast COMMAND --help tells all of one command; docs/settings.md, of routes.yaml.',
 ]

@@ -141,6 +141,7 @@ export type Config = {
   /** null: there is no registry. */
   readonly clients: readonly RegisteredClient[] | null
   readonly replay: { readonly store: 'memory' } | { readonly store: 'redis'; readonly redis: RedisSettings }
+  readonly revocations: { readonly max_stale: Seconds }
   /** [current, previous]; empty: made at start. */
   readonly nonceSecrets: readonly string[]
   readonly audit: {

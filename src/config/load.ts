@@ -122,8 +122,19 @@ function assemble(sections: Parts, sources: readonly Source[], loading: Loading)
     loading,
   )
 
-  const { drain, drain_delay, watch, limits, dpop, audit } = single
-  if (!admin || !replay || !assertion || !workers || !limits || !dpop || !audit || drain === null || drain_delay === null)
+  const { drain, drain_delay, watch, limits, dpop, audit, revocations } = single
+  if (
+    !admin ||
+    !replay ||
+    !revocations ||
+    !assertion ||
+    !workers ||
+    !limits ||
+    !dpop ||
+    !audit ||
+    drain === null ||
+    drain_delay === null
+  )
     return null
   // Two routes on one path would make the matcher choose.
   if (loading.findings.problems().length > 0) return null
@@ -142,6 +153,7 @@ function assemble(sections: Parts, sources: readonly Source[], loading: Loading)
     issuers,
     clients: clients?.list ?? null,
     replay,
+    revocations,
     nonceSecrets: dpop.nonce_secret ?? [],
     audit: resolveAudit(audit, at('audit'), loading),
     tracing,

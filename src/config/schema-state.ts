@@ -31,6 +31,12 @@ export const replay = z.strictObject({
   redis: redis.describe('With `store: redis`.').optional(),
 })
 
+export const revocations = z.strictObject({
+  max_stale: timeout
+    .prefault('60s')
+    .describe('How old the list may get while Redis is away, before tiers with `replay_outage: closed` refuse.'),
+})
+
 const secret = z
   .string()
   .min(32, 'must have 32 characters or more: make one with `openssl rand -base64 32`')

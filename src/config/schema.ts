@@ -8,7 +8,7 @@ import { client } from './schema-clients.js'
 import { issuer } from './schema-issuers.js'
 import { admin, cors, limits, listener } from './schema-listen.js'
 import { route, tier } from './schema-routes.js'
-import { assertion, audit, dpop, replay, tracing } from './schema-state.js'
+import { assertion, audit, dpop, replay, revocations, tracing } from './schema-state.js'
 import { upstream } from './schema-upstreams.js'
 
 /** Parts that are judged as one. */
@@ -34,6 +34,9 @@ export const SINGLE = {
     .describe('How often all files named here are looked at; changed ones are taken as SIGHUP does. `off`: at SIGHUP only.'),
   limits: limits.prefault({}).describe('Of the whole gateway; workers share them out.'),
   replay: replay.prefault({}).describe('How it is known that a proof was used before.'),
+  revocations: revocations
+    .prefault({})
+    .describe('The list of what was revoked: `holdfast revoke --help`. Kept where `replay` is, if that is Redis.'),
   dpop: dpop.prefault({}).describe('Nonces.'),
   audit: audit.prefault({}).describe('The audit log.'),
   tracing: tracing.describe('OpenTelemetry traces; left out: none.').optional(),
@@ -81,6 +84,7 @@ export const routesFile = z.strictObject({
     )
     .optional(),
   replay: SINGLE.replay,
+  revocations: SINGLE.revocations,
   dpop: SINGLE.dpop,
   audit: SINGLE.audit,
   tracing: SINGLE.tracing,

@@ -122,8 +122,13 @@ export const METRICS = {
   ),
   holdfast_degraded: gauge(
     'max',
-    '1 while something is wrong with this part, as /readyz says in words: issuer_keys, introspection, replay_store, audit, reload.',
+    '1 while something is wrong with this part, as /readyz says in words: issuer_keys, introspection, replay_store, revocations, audit, reload.',
     'part',
+  ),
+  holdfast_revocations: gauge('max', 'Entries of the list of revocations that refuse, by what they revoke.', 'kind'),
+  holdfast_revocations_age_seconds: gauge(
+    'max',
+    'How long ago the list of revocations was known to be complete; over revocations.max_stale, tiers with replay_outage: closed refuse. +Inf: never.',
   ),
   holdfast_issuer_keys: gauge('min', 'Keys of an issuer that can be used now.', 'issuer'),
   holdfast_expiry_timestamp_seconds: gauge(
@@ -178,4 +183,4 @@ export const METRICS = {
 export type MetricName = keyof typeof METRICS
 
 /** Parts that can be degraded, as a label. */
-export type Part = 'issuer_keys' | 'introspection' | 'replay_store' | 'audit' | 'reload'
+export type Part = 'issuer_keys' | 'introspection' | 'replay_store' | 'revocations' | 'audit' | 'reload'

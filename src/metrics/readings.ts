@@ -16,6 +16,8 @@ export type Readings = {
   readonly audit: { readonly dropped: number; readonly syncs: number; readonly counted: number }
   readonly caches: Readonly<Record<string, CacheReadings>>
   readonly introspection: readonly IntrospectionReadings[]
+  /** null: there is no list. Age in seconds. */
+  readonly revocations: { readonly counts: Readonly<Record<string, number>>; readonly age: Seconds } | null
   readonly issuers: readonly { readonly issuer: string; readonly keys: number }[]
   readonly expiries: readonly { readonly kind: string; readonly name: string; readonly at: Seconds }[]
   /** Names of the keys that are published; the first signs. */
@@ -73,6 +75,7 @@ export function familiesOf(readings: Readings): readonly Family[] {
     audit,
     caches,
     introspection,
+    revocations,
     issuers,
     expiries,
     assertionKeys,
@@ -114,6 +117,8 @@ export function familiesOf(readings: Readings): readonly Family[] {
       introspection.map(({ issuer, duration }) => [{ issuer }, duration]),
     ),
     by('holdfast_degraded', 'part', Object.fromEntries(parts)),
+    by('holdfast_revocations', 'kind', revocations?.counts ?? {}),
+    samplesFamily('holdfast_revocations_age_seconds', revocations === null ? [] : [[{}, revocations.age]]),
     samplesFamily(
       'holdfast_issuer_keys',
       issuers.map(({ issuer, keys }) => [{ issuer }, keys]),

@@ -8,7 +8,8 @@ const SAID: Readonly<Record<string, string>> = {
   LOADING: 'it is loading',
   NOAUTH: 'it does not accept our credentials',
   WRONGPASS: 'it does not accept our credentials',
-  NOPERM: 'its ACL does not allow what is needed: SET, GET, INFO, WAIT and EVALSHA on our keys',
+  NOPERM:
+    'its ACL does not allow what is needed: SET, GET, INFO, WAIT and EVALSHA on our keys, and for revocations what docs/operations.md says',
 }
 
 /** What an error says in words of ours. Never its own text, which may hold arguments, addresses or a password. */

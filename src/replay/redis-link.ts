@@ -29,6 +29,8 @@ export type LinkOptions = {
   readonly redis: RedisConnection
   /** How long an answer may take (milliseconds). */
   readonly timeout: number
+  /** How often it is looked at while it is well (milliseconds); left out: once a second. */
+  readonly every?: number
   /** What is wrong with it; null: nothing. Rejects with what Redis or the network said. */
   readonly look: () => Promise<string | null>
   /** Called when `problem` may have changed. */
@@ -36,7 +38,7 @@ export type LinkOptions = {
 }
 
 /** Watches a connection from now on. Each new connection is looked at before anything else is asked on it. */
-export function watchRedis({ redis, timeout, look, changed }: LinkOptions): RedisLink {
+export function watchRedis({ redis, timeout, every = LOOK, look, changed }: LinkOptions): RedisLink {
   let problem: string | null = NOT_YET
   let failures = 0
   let looking = false
@@ -77,7 +79,7 @@ export function watchRedis({ redis, timeout, look, changed }: LinkOptions): Redi
     hasLooked()
     if (failures > 0) seekNodes(redis)
     if (failures > 0 && failures % ENOUGH === 0) reconnect(redis)
-    lookAgain(next === null ? LOOK : Math.min(SOONEST * 2 ** failures, LATEST))
+    lookAgain(next === null ? every : Math.min(SOONEST * 2 ** failures, LATEST))
   }
 
   redis.on('ready', () => {

@@ -121,6 +121,14 @@ export const REASONS = {
   proof_in_future: { ...proof, title: 'The DPoP proof is dated in the future.', spec: 'RFC 9449 §4.3 (11)' },
   proof_signature: { ...proof, title: 'The DPoP proof is not signed by its key.', spec: 'RFC 9449 §4.3 (6)' },
 
+  // Whether it was taken back
+  token_revoked: { ...token, title: 'The access token was revoked.', spec: 'FAPI 2.0 §5.3.4' },
+  revocations_unavailable: {
+    status: 503,
+    title: 'The list of revocations is unavailable; try again shortly with a new proof.',
+    spec: 'FAPI 2.0 §5.3.4',
+  },
+
   // What the token may do
   token_lifetime: { ...token, title: 'The access token lives longer than is allowed here.', spec: 'RFC 9449 §11.2' },
   client_unknown: { status: 403, title: 'The client is not registered.', spec: 'RFC 7591 §2' },

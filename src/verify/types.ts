@@ -3,6 +3,7 @@
 import type { KeyObject } from 'node:crypto'
 import type { Policy } from './policy.js'
 import type { EvidenceClaims, Registry } from './registration.js'
+import type { Revocations } from './revocations.js'
 import type { Bytes, Seconds } from './scalars.js'
 import type { Denial } from './verdict.js'
 
@@ -217,6 +218,7 @@ export type VerifyPorts = {
   /** By `jkt`, so that a key has one entry, in however many ways its holder writes its headers. */
   readonly proofHeaders: Cache<ProofHeader>
   readonly limits: { readonly credential_bytes: Bytes; readonly proof_bytes: Bytes }
+  readonly revocations: Revocations
 }
 
 /** A token whose signature was good, with what it must be looked up by again. */

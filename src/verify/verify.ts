@@ -10,6 +10,7 @@ import { confirmActive, opaqueIssuer, verifyOpaque } from './opaque.js'
 import type { Policy } from './policy.js'
 import { isProofSigned, readProof } from './proof.js'
 import { REPORTABLE } from './reasons.js'
+import { judgeRevocations } from './revocations.js'
 import type { Seconds } from './scalars.js'
 import { knownToken, verifyToken } from './token.js'
 import type { AccessToken, Evidence, InboundRequest, Refused, RouteMatch, Scheme, VerifyPorts } from './types.js'
@@ -43,6 +44,7 @@ export const STEPS: readonly Step[] = [
   { name: 'proof', spec: 'RFC 9449 §4.3 (1) to (5), (7)', settings: ['proof_algorithms'] },
   ...PROOF_LIST.map(stepOf),
   { name: 'proof-signature', spec: 'RFC 9449 §4.3 (6)', settings: [] },
+  { name: 'revocations', spec: 'FAPI 2.0 §5.3.4', settings: ['replay_outage'] },
   { name: 'introspection', spec: 'RFC 7662 §2', settings: ['introspect'] },
   ...ROUTE_LIST.map(stepOf),
 ]
@@ -144,9 +146,13 @@ function verifySender({ question, now, ports, scheme, token, raw }: Presented): 
   if (proof !== null) {
     if (!isProofSigned(proof)) return refused('proof-signature', deny('proof_signature'), found, trace)
     trace?.('proof-signature', null)
-    // Only now, after a good signature by the key a good token is bound to: no one else can fill the cache.
-    if (!proof.isKnownHeader) ports.proofHeaders.set(proof.header.jkt, proof.header)
   }
+
+  const revoked = judgeRevocations({ token, inbound }, policy, now, ports.revocations)
+  if (revoked !== null) return refused('revocations', revoked, found, trace)
+  trace?.('revocations', null)
+  // Only now, after a good signature by the key a good token is bound to: no one else can fill the cache.
+  if (proof !== null && !proof.isKnownHeader) ports.proofHeaders.set(proof.header.jkt, proof.header)
 
   const judgeRoute = (): Evidence | Refused => {
     const barred = run.all(ROUTE_LIST, gathered)

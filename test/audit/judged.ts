@@ -4,6 +4,7 @@ import { decide } from '../../src/decide.js'
 import { newTimes } from '../../src/times.js'
 import { replayKey } from '../../src/verify/hashes.js'
 import type { Policy } from '../../src/verify/policy.js'
+import { NOTHING_REVOKED } from '../../src/verify/revocations.js'
 import { readTarget } from '../../src/verify/target.js'
 import type { InboundRequest, Issuer, Refused, Route, RouteMatch } from '../../src/verify/types.js'
 import type { Grant } from '../../src/verify/verdict.js'
@@ -117,6 +118,7 @@ export async function judge(change: Change = {}): Promise<Judged> {
       clock: () => draft.now,
       isRemembered: () => true,
       keysFor: () => [{ kid: 'issuer-1', key: issuerKey.publicKey }],
+      revocations: NOTHING_REVOKED,
       keysGeneration: () => 1,
       introspect: () => 'inactive',
       nonceTime: () => null,

@@ -133,6 +133,7 @@ t.test('every gate that closes, every part and every end has an alert', async (t
   const all = rules.map(({ expr }) => expr).join('\n')
   const needed = [
     'replay_unavailable',
+    'revocations_unavailable',
     'keys_unavailable',
     'introspection_unavailable',
     'audit_unavailable',

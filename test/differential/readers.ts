@@ -14,6 +14,7 @@ import { BUILT_IN_TIERS } from '../../src/config/tiers.js'
 import { readKeySet, selectKeys } from '../../src/keys/jwks.js'
 import { type Policy, ROUTE_RULES, TIER_SETTINGS } from '../../src/verify/policy.js'
 import type { Reason } from '../../src/verify/reasons.js'
+import { NOTHING_REVOKED } from '../../src/verify/revocations.js'
 import { readTarget } from '../../src/verify/target.js'
 import type { InboundRequest, Issuer, ProofHeader, VerifiedToken, VerifyPorts } from '../../src/verify/types.js'
 import { verify } from '../../src/verify/verify.js'
@@ -53,6 +54,7 @@ if (typeof keySet === 'string' || keySet.length !== 3) throw new Error(`the key 
 /** With caches of their own, as a process has them. */
 export const makePorts = (): VerifyPorts => ({
   keysFor: (_, header) => selectKeys(keySet, header) ?? [],
+  revocations: NOTHING_REVOKED,
   keysGeneration: () => 0,
   introspect: () => 'inactive',
   nonceTime: () => null,

@@ -8,6 +8,7 @@ import { sha256 } from '../../src/verify/hashes.js'
 import { readJsonObject } from '../../src/verify/json.js'
 import type { Policy } from '../../src/verify/policy.js'
 import { isProofSigned, readProof } from '../../src/verify/proof.js'
+import { NOTHING_REVOKED } from '../../src/verify/revocations.js'
 import { verifyToken } from '../../src/verify/token.js'
 import type { Proof } from '../../src/verify/types.js'
 import { Denial } from '../../src/verify/verdict.js'
@@ -44,6 +45,7 @@ async function keepToken(line: string): Promise<void> {
     ...{
       tokens: caches.tokens,
       proofHeaders: caches.proof_keys,
+      revocations: NOTHING_REVOKED,
       keysGeneration: () => 1,
       introspect: () => 'inactive' as const,
       nonceTime: () => null,

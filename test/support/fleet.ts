@@ -34,13 +34,17 @@ export type Place = {
   ca: string
 }
 
-/** `answer` is given what sends the upstream's answer. */
-export async function makePlace(t: Owner, answer: (send: () => void) => void = (send) => send()): Promise<Place> {
+/** `answer` is given what sends the upstream's answer; `redisSettings` are further ones of redis-server. */
+export async function makePlace(
+  t: Owner,
+  answer: (send: () => void) => void = (send) => send(),
+  redisSettings: readonly string[] = [],
+): Promise<Place> {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-processes-'))
   const certificates = await makeCertificates(HOST)
   for (const [name, text] of Object.entries(certificates.files)) writeFileSync(join(folder, name), text)
   writeFileSync(join(folder, 'issuer.jwks'), JSON.stringify({ keys: [{ ...issuerKey.jwk, kid: 'issuer-1' }] }))
-  const redis = await startRedis()
+  const redis = await startRedis({ settings: redisSettings })
   const upstream = createServer((_, response) => answer(() => response.end('done'))).listen(0, '127.0.0.1')
   await once(upstream, 'listening')
   t.teardown(async () => {

@@ -6,8 +6,10 @@ import t, { type Test } from 'tap'
 import { type Reason, reasonRow } from '../../src/verify/reasons.js'
 import { readCaches } from '../support/caches.js'
 import { clientKey, type Draft, issuerKey, makeDraft, rebind, signProof } from '../support/draft.js'
-import { base64url, makeKey, sha256, signJwt } from '../support/jwt.js'
+import { waitFor } from '../support/fleet.js'
+import { base64url, makeKey, sha256, signJwt, thumbprint } from '../support/jwt.js'
 import { type Lab, startLab } from '../support/lab.js'
+import { type Entry, revoke } from '../support/revocations.js'
 
 type Row = {
   readonly reason: Reason
@@ -26,6 +28,7 @@ const other = makeKey('ES256')
 const rsa1024 = makeKey('RSA-1024')
 const p384 = makeKey('P-384')
 const ed448 = makeKey('Ed448')
+const revokedKey = makeKey('ES256')
 const lazy = (draft: Draft) => {
   if (draft.proof === null) throw new Error('the draft has a proof')
   return draft.proof
@@ -65,6 +68,15 @@ const spareBits = (index: number) =>
     const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
     return text.slice(0, -1) + alphabet[alphabet.indexOf(text.slice(-1)) | 1]
   })
+/** Revoked before the first row, each of its kind. */
+const REVOKED: readonly Entry[] = [
+  ['token', 'revoked-token'],
+  ['session', 'revoked-session'],
+  ['subject', 'revoked-user'],
+  ['client', 'revoked-client'],
+  ['jkt', thumbprint(revokedKey.jwk)],
+  ['subject', 'user-of-before', { issued_before: Date.now() / 1000 + 3600 }],
+]
 const pad = (index: number) => part(index, (text) => `${text}=`)
 
 const ROWS: readonly Row[] = [
@@ -506,6 +518,22 @@ const ROWS: readonly Row[] = [
     change: (r) => claim('iat', r.now - 3700)(r),
   },
 
+  // Revocations; of certificates in test/revocations/
+  { reason: 'token_revoked', why: 'its jti', change: tokenClaim('jti', 'revoked-token') },
+  { reason: 'token_revoked', why: 'its session', change: tokenClaim('sid', 'revoked-session') },
+  { reason: 'token_revoked', why: 'its subject', change: tokenClaim('sub', 'revoked-user') },
+  { reason: 'token_revoked', why: 'its subject, issued before', change: tokenClaim('sub', 'user-of-before') },
+  { reason: 'token_revoked', why: 'its client', change: tokenClaim('client_id', 'revoked-client') },
+  { reason: 'token_revoked', why: 'its key', change: (r) => rebind(r, revokedKey, 'ES256') },
+  {
+    reason: 'token_revoked',
+    why: 'told before what it may do',
+    change: (r) => {
+      r.token.claims.sub = 'revoked-user'
+      r.token.claims.scope = 'none'
+    },
+  },
+
   // What the token may do
   { reason: 'token_lifetime', why: 'lives an hour', change: (r) => tokenClaim('exp', r.now + 3600)(r) },
   { reason: 'scope_missing', why: 'one of two scopes', change: tokenClaim('scope', 'case.read') },
@@ -641,6 +669,8 @@ const ROWS: readonly Row[] = [
 t.test('the negative table', async (t) => {
   const lab = await startLab()
   t.teardown(() => lab.stop())
+  if (lab.redis !== null) await revoke(lab.redis, ...REVOKED)
+  await waitFor('the list', async () => (await lab.admin('/metrics')).body.includes('holdfast_revocations{kind="subject"} 2'))
   for (const row of ROWS) {
     await t.test(`denies ${row.reason}: ${row.why}`, (t) => runRow(t, row, lab))
   }

@@ -4,6 +4,7 @@ import t from 'tap'
 import { createCaches, newCacheCounts } from '../../src/caches.js'
 import { ownCopy } from '../../src/verify/jws.js'
 import type { Policy } from '../../src/verify/policy.js'
+import { NOTHING_REVOKED } from '../../src/verify/revocations.js'
 import { knownToken, verifyToken } from '../../src/verify/token.js'
 import type { IssuerKey, VerifyPorts } from '../../src/verify/types.js'
 import { Denial } from '../../src/verify/verdict.js'
@@ -28,6 +29,7 @@ function portsOf(changes: Partial<VerifyPorts> = {}): VerifyPorts {
   const caches = createCaches(newCacheCounts(), () => judge.now)
   return {
     keysFor: () => [key],
+    revocations: NOTHING_REVOKED,
     keysGeneration: () => 1,
     introspect: () => 'inactive',
     nonceTime: () => null,

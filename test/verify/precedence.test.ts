@@ -9,6 +9,7 @@ import { verify } from '../../src/verify/verify.js'
 import { clientKey, type Draft, issuerKey, makeDraft, printDraft } from '../support/draft.js'
 import { makeRoute } from '../support/granted.js'
 import { makeKey, sha256 } from '../support/jwt.js'
+import { listOf } from '../support/revocations.js'
 
 type Fault = { readonly reason: Reason; readonly change: (draft: Draft) => void }
 
@@ -83,6 +84,8 @@ const FAULTS: readonly Fault[] = [
   { reason: 'nonce_missing', change: proof((p) => delete p.claims.nonce) },
   { reason: 'proof_too_old', change: proof((p, r) => (p.claims.iat = r.now - 5000)) },
   { reason: 'proof_signature', change: (r) => (r.spoilProof = flip) },
+  { reason: 'token_revoked', change: (r) => (r.token.claims.sid &&= 'revoked') },
+  { reason: 'revocations_unavailable', change: (r) => r.headers.push(['X-List', 'stale']) },
   { reason: 'introspection_unavailable', change: (r) => (r.token.claims.away = true) },
   { reason: 'token_inactive', change: (r) => (r.token.claims.revoked = true) },
   { reason: 'token_lifetime', change: (r) => (r.token.claims.iat = Number(r.token.claims.exp) - 4000) },
@@ -132,6 +135,7 @@ const POLICY = {
   token_algorithms: ['ES256'],
   proof_algorithms: ['ES256'],
   clock_skew: 10,
+  replay_outage: 'closed',
   binding: 'both',
   token_max_ttl: 300,
   introspect: 'always',
@@ -153,6 +157,10 @@ const POLICY = {
 
 const ports = (draft: Draft): VerifyPorts => ({
   keysFor: (_, { kid }) => (kid === 'away' ? 'unavailable' : [{ kid: 'issuer-1', key: issuerKey.publicKey }]),
+  revocations: {
+    list: () => listOf(['session', 'revoked']),
+    isStale: () => draft.headers.some(([name]) => name === 'X-List'),
+  },
   keysGeneration: () => 1,
   introspect: () => {
     const { away, revoked } = draft.token.claims
@@ -167,6 +175,7 @@ const ports = (draft: Draft): VerifyPorts => ({
 function newDraft(): Draft {
   const draft = makeDraft({ host: 'api.example.com', path: '/t/tenant-1', nonce: 'ours' })
   draft.token.claims.cnf = { jkt: clientKey.jkt, 'x5t#S256': CERTIFICATE }
+  draft.token.claims.sid = 'session'
   return draft
 }
 

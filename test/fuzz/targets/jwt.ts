@@ -4,6 +4,7 @@ import { importJWK, jwtVerify } from 'jose'
 import { LRUCache } from 'lru-cache'
 import { replayKey } from '../../../src/verify/hashes.js'
 import type { Policy } from '../../../src/verify/policy.js'
+import { NOTHING_REVOKED } from '../../../src/verify/revocations.js'
 import { verifyToken } from '../../../src/verify/token.js'
 import type { ProofHeader, VerifiedToken, VerifyPorts } from '../../../src/verify/types.js'
 import { Denial } from '../../../src/verify/verdict.js'
@@ -49,6 +50,7 @@ const sign = ({ header, claims }: Parts, key: FixedKey): string => signText(JSON
 const portsOf = (keys: Keys): VerifyPorts => ({
   keysFor: (_, { kid, alg }) =>
     keys.filter((key) => (kid === null ? key.alg === alg : key.alg === kid)).map((key) => ({ kid: key.alg, key: key.publicKey })),
+  revocations: NOTHING_REVOKED,
   keysGeneration: () => 0,
   introspect: () => 'inactive',
   nonceTime: () => null,

@@ -1,0 +1,66 @@
+// The kill switch as an operator uses it: `holdfast revoke` as a process of its own, two gateways, one Redis that keeps its data on disk.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import t from 'tap'
+import { clientKey, makeDraft, printDraft } from '../support/draft.js'
+import { type Fleet, HOST, makePlace, serve, waitFor } from '../support/fleet.js'
+
+const MAIN = join(import.meta.dirname, '..', '..', 'src', 'main.js')
+const PERSISTENT = ['--appendonly', 'yes', '--appendfsync', 'always']
+
+type Said = { readonly code: number | null; readonly out: string; readonly err: string }
+
+async function holdfast(gateway: Fleet, command: string, args: readonly string[], stdin = ''): Promise<Said> {
+  const child = spawn(process.execPath, [MAIN, command, ...args, '--config', gateway.file], { stdio: 'pipe' })
+  let [out, err] = ['', '']
+  child.stdout.on('data', (chunk) => {
+    out += chunk
+  })
+  child.stderr.on('data', (chunk) => {
+    err += chunk
+  })
+  child.stdin.end(stdin)
+  const [code] = await once(child, 'close')
+  return { code, out, err }
+}
+
+const pay = (change: (claims: Record<string, unknown>) => void = () => undefined) => {
+  const draft = makeDraft({ host: HOST, path: '/pay' })
+  change(draft.token.claims)
+  return printDraft(draft)
+}
+
+const reasonOf = (body: Buffer | string): string => JSON.parse(String(body)).reason
+
+t.test('revoked at one gateway, refused at the other; also when all were restarted; until it is taken back', async (t) => {
+  const place = await makePlace(t, undefined, PERSISTENT)
+  const gateways = [await serve(t, place), await serve(t, place)]
+  const [first, second] = gateways
+  if (first === undefined || second === undefined) throw new Error('two were started')
+  for (const gateway of gateways) t.equal((await gateway.send(pay())).status, 200)
+
+  const said = await holdfast(first, 'revoke', ['--jkt', clientKey.jkt, '--reason', 'lost laptop', '--by', 'alice'])
+  t.match(said, { code: 0, out: /^revoked: jkt ".{43}", all tokens, for ever\n$/, err: '' })
+  await waitFor('a refusal', async () => (await second.send(pay())).status === 401)
+  const refused = await second.send(pay())
+  t.equal(reasonOf(refused.body), 'token_revoked')
+  t.match(refused.header('www-authenticate'), /error="invalid_token"/)
+
+  for (const gateway of gateways) {
+    gateway.child.kill('SIGKILL')
+    await gateway.ended
+  }
+  await place.redis.kill()
+  await place.redis.start()
+  const again = await serve(t, place)
+  t.equal(reasonOf((await again.send(pay())).body), 'token_revoked', 'from its first request on')
+  const list = await holdfast(again, 'revocations', [])
+  t.match(JSON.parse(list.out), { kind: 'jkt', value: clientKey.jkt, by: 'alice', reason: 'lost laptop' })
+
+  t.match(await holdfast(again, 'unrevoke', ['--jkt', clientKey.jkt, '--reason', 'found it']), { code: 0 })
+  await waitFor('a grant', async () => (await again.send(pay())).status === 200)
+  t.equal((await holdfast(again, 'revocations', [])).out, '')
+  t.match(JSON.parse((await holdfast(again, 'revocations', ['--all'])).out), { effect: 'none', reason: 'found it' })
+  t.match(await holdfast(again, 'unrevoke', ['--jkt', clientKey.jkt, '--reason', 'twice']), { code: 1, err: /is not revoked/ })
+})
