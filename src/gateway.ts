@@ -13,6 +13,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { type Health, readinessOf } from './admin/health.js'
 import { type Admin, openAdmin } from './admin/server.js'
 import { lastWrite, openAuditLog } from './audit/log.js'
+import { revocationEvent, revocationsLoaded } from './audit/revocation.js'
 import { newCacheCounts } from './caches.js'
 import type { Config, Listener } from './config/config.js'
 import { registryReadings } from './config/overdue.js'
@@ -41,6 +42,8 @@ import {
   shareOf,
 } from './running.js'
 import type { Traces } from './tracing/traces.js'
+import { createOpenStreams } from './upstream/streams.js'
+import { revokedBy } from './verify/revocations.js'
 import type { Seconds } from './verify/scalars.js'
 
 export type Gateway = {
@@ -223,7 +226,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       const { drain } = running.config
       for (const tunnel of adapters.tunnels.keys()) tunnel.close(GOING_AWAY)
       const deadline = setTimeout(() => {
-        for (const end of adapters.eventStreams) end()
+        adapters.streams.endAll()
       }, drain * 1000)
       const cut = await Promise.all(edges.map((edge) => edge.close(drain + LAST_WORDS)))
       clearTimeout(deadline)
@@ -288,7 +291,21 @@ async function openAdapters(config: Config, options: GatewayOptions, read: () =>
   const redis = config.replay.store === 'redis' ? config.replay.redis : null
   const replay =
     redis === null ? createMemoryStore() : createRedisStore(redis, { clock, log, clockSkew: largestSkew(config), ranBefore })
-  const revocations = redis === null ? null : followRevocations(redis, { log, changed: () => undefined })
+  const revocations =
+    redis === null
+      ? null
+      : followRevocations(redis, {
+          log,
+          changed: (changes, list) => {
+            if (changes === null && list.size > 0) audit.write(revocationsLoaded(list.size, clock()))
+            for (const change of changes ?? []) audit.write(revocationEvent(change, clock()))
+            streams.endRevoked()
+          },
+        })
+  const streams = createOpenStreams(
+    ({ token, inbound }) =>
+      token !== null && revocations !== null && revokedBy({ token, inbound }, clock(), revocations.list()) !== null,
+  )
   await Promise.all([replay.start(), revocations?.start()])
   const loopDelay = createHistogram(METRICS.holdfast_event_loop_delay_seconds.bounds)
   return {
@@ -302,7 +319,7 @@ async function openAdapters(config: Config, options: GatewayOptions, read: () =>
     loopDelay,
     windows: [],
     tunnels: new Map(),
-    eventStreams: new Set(),
+    streams,
     requests: new Set(),
     metrics: createMetrics(read),
     traces: await openTraces(config, { version: options.version, instance, log }),

@@ -31,6 +31,7 @@ import type { Traces } from './tracing/traces.js'
 import { createForwarder } from './upstream/forward.js'
 import { readHandshake } from './upstream/handshake.js'
 import { createPools, type Pools } from './upstream/pools.js'
+import type { OpenStreams } from './upstream/streams.js'
 import type { Tunnel } from './upstream/tunnel.js'
 import { createTunnels } from './upstream/websocket.js'
 import { makeNonce, readNonceTime } from './verify/nonces.js'
@@ -82,8 +83,8 @@ export type Adapters = {
   readonly windows: Window[]
   /** WebSockets that are open, and on what: no server of Node's looks after them any more. */
   readonly tunnels: Map<Tunnel, TunnelEnd>
-  /** What ends the event streams that are open: nothing else does. */
-  readonly eventStreams: Set<() => void>
+  /** WebSockets and event streams that are open: nothing else ends them. */
+  readonly streams: OpenStreams
   /** Requests in work, whatever configuration they started with. */
   readonly requests: Set<Promise<void>>
   readonly metrics: Metrics
@@ -153,8 +154,9 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
     clock,
     isTraced,
     limits: config.limits,
+    streams: adapters.streams,
   }
-  const forwarder = createForwarder({ ...sending, eventStreams: adapters.eventStreams })
+  const forwarder = createForwarder(sending)
   const tunnels = createTunnels(sending)
   const secrets = config.nonceSecrets.length > 0 ? config.nonceSecrets : [options.nonceSecret]
   const cors = config.cors === null ? null : createCors(config.cors)

@@ -135,6 +135,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'caches',
       'metrics',
       'running',
+      'upstream/streams',
       'tracing/traces',
     ],
     npm: ['node:crypto', 'node:net', 'node:os', 'node:timers/promises', 'node:util'],

@@ -2,7 +2,7 @@
 
 import type { Reason } from '../verify/reasons.js'
 
-export type AuditEvent = { readonly [member: string]: unknown; readonly event_type: string; readonly request_id: string }
+export type AuditEvent = { readonly [member: string]: unknown; readonly event_type: string; readonly request_id?: string }
 
 /** What came of a forwarded request. */
 export type Outcome = {

@@ -5,8 +5,9 @@
 import type { RedisSettings } from '../config/config.js'
 import { connectRedis, renewCredentials } from '../replay/redis-connection.js'
 import { NOT_YET, watchRedis } from '../replay/redis-link.js'
-import type { RevocationList } from '../verify/revocations.js'
+import type { RevocationList, Terms } from '../verify/revocations.js'
 import type { Seconds } from '../verify/scalars.js'
+import { readName, readTerms, type Target } from './entry.js'
 import { createList, type HeldList } from './list.js'
 import { type Change, openStore, type Position } from './store.js'
 
@@ -28,8 +29,11 @@ export type FollowOptions = {
   /** Told of each change of state, once. */
   readonly log: (message: string) => void
   /** Called with changes when they are enforced, and with null when the whole list was read. */
-  readonly changed: (changes: readonly Change[] | null) => void
+  readonly changed: (changes: readonly Changed[] | null, list: RevocationList) => void
 }
+
+/** `terms` null: it was taken out, its time was over. */
+export type Changed = Target & { readonly terms: Terms | null }
 
 /** How often it is asked for changes (milliseconds): all must know within a second. */
 const ASK = 200
@@ -59,7 +63,7 @@ export function followRevocations(settings: RedisSettings, { log, changed }: Fol
     position = from
     known = asked
     complete.resolve()
-    changed(null)
+    changed(null, held)
   }
 
   /** Writes back what Redis lost: it was emptied, replaced, or a replica took over that had not heard of the last changes. */
@@ -109,10 +113,10 @@ export function followRevocations(settings: RedisSettings, { log, changed }: Fol
       inBackground(() => readAll(at, asked))
       return null
     }
-    for (const { name, terms } of changes) terms === null ? held.delete(name) : held.set(name, terms)
     if (changes.length > 0) {
+      for (const { name, terms } of changes) terms === null ? held.delete(name) : held.set(name, terms)
       position = { epoch, version: changes.at(-1)?.version ?? version }
-      changed(changes)
+      changed(changes.flatMap(readChange), held)
     }
     if (position.version === version) known = asked
     return null
@@ -143,6 +147,11 @@ export function followRevocations(settings: RedisSettings, { log, changed }: Fol
     renew: (renewed) => renewCredentials(redis, renewed),
     close: () => link.close(),
   }
+}
+
+function readChange({ name, terms }: Change): readonly Changed[] {
+  const target = readName(name)
+  return target === null ? [] : [{ ...target, terms: terms === null ? null : readTerms(terms) }]
 }
 
 function settled(): { readonly promise: Promise<void>; readonly resolve: () => void } {

@@ -9,13 +9,14 @@ import { type Exchange, startAnswer } from './answer.js'
 import { untilTime } from './pools.js'
 import { clientBody, type Framing, framingOf } from './request-body.js'
 import { type Cancel, createSender, type Send, type SenderOptions } from './send.js'
+import type { OpenStreams } from './streams.js'
 
 export type { Exchange } from './answer.js'
 
 export type ForwarderOptions = SenderOptions & {
   readonly limits: Pick<Limits, 'body_idle'>
-  /** What ends each event stream that is open, in good order; its client comes back. */
-  readonly eventStreams: Set<() => void>
+  /** Event streams are ended in good order; their clients come back. */
+  readonly streams: OpenStreams
 }
 
 export type Forwarder = {
@@ -59,7 +60,7 @@ function run({ grant, exchange, send, options }: Run, resolve: (result: Outcome 
     if (settled) return
     settled = true
     clearTimeout(expiry)
-    if (answer.isEventStream()) options.eventStreams.delete(expire)
+    if (answer.isEventStream()) options.streams.delete(expire)
     response.off('close', gone)
     body?.stream.destroy()
     resolve(result)
@@ -79,7 +80,7 @@ function run({ grant, exchange, send, options }: Run, resolve: (result: Outcome 
     settle(answer.outcome(null))
     cancel?.()
   }
-  /** Every event stream ends when the token does (contract §6), and when the gateway stops; the client comes back. */
+  /** Every event stream ends when the token does (contract §6), when it is revoked, and when the gateway stops; the client comes back. */
   const expire = (): void => {
     settle(answer.outcome(null))
     answer.stop()
@@ -107,9 +108,9 @@ function run({ grant, exchange, send, options }: Run, resolve: (result: Outcome 
       answer.head(status, raw, resume)
       if (answer.isBodyless()) return finish()
       if (!answer.isEventStream()) return
-      options.eventStreams.add(expire)
       const { token } = grant.evidence
       if (token !== null) expiry = setTimeout(expire, untilTime(token.exp, options.clock()))
+      options.streams.add(grant.evidence, expire)
     },
     data: answer.data,
     end: finish,

@@ -13,6 +13,7 @@ import { acceptanceProblem, readHandshake } from './handshake.js'
 import { responseHeaders } from './headers.js'
 import { untilTime } from './pools.js'
 import { type Cancel, createSender, type Receiver, type Send, type SenderOptions } from './send.js'
+import type { OpenStreams } from './streams.js'
 import { joinSockets, type Tunnel } from './tunnel.js'
 
 /** The client's side of a WebSocket handshake: what Node's `upgrade` event gives, and what the edge adds to any answer (flat). */
@@ -30,7 +31,7 @@ export type Handover = {
   readonly opened?: (tunnel: Tunnel) => void
 }
 
-export type TunnelsOptions = SenderOptions & { readonly limits: Pick<Limits, 'body_idle'> }
+export type TunnelsOptions = SenderOptions & { readonly limits: Pick<Limits, 'body_idle'>; readonly streams: OpenStreams }
 
 export type Tunnels = {
   /**
@@ -66,8 +67,10 @@ function run({ grant, handover, send, options }: Run, resolve: (result: Outcome 
   let answer: Answer | null = null
   let cancel: Cancel | null = null
   let expiry: NodeJS.Timeout | undefined
+  let end: () => void = () => undefined
   const settle = (result: Outcome | Denial): void => {
     clearTimeout(expiry)
+    options.streams.delete(end)
     socket.off('close', gone)
     resolve(result)
   }
@@ -75,8 +78,11 @@ function run({ grant, handover, send, options }: Run, resolve: (result: Outcome 
     cancel?.()
     settle(answer?.outcome(null) ?? NOTHING)
   }
-  const untilExpiry = (end: () => void): void => {
+  /** Until the token ends or is revoked. */
+  const untilItsEnd = (ended: () => void): void => {
+    end = ended
     if (token !== null) expiry = setTimeout(end, untilTime(token.exp, options.clock()))
+    options.streams.add(grant.evidence, end)
   }
 
   const accepted: Receiver['upgraded'] = (raw, upstream) => {
@@ -107,8 +113,8 @@ function run({ grant, handover, send, options }: Run, resolve: (result: Outcome 
       ended: (bytes) => settle({ upstreamStatus: 101, reason: null, bytes, domainDecision }),
     })
     if (handover.head.length > 0) upstream.write(handover.head)
-    untilExpiry(() => tunnel.close(1008))
     handover.opened?.(tunnel)
+    untilItsEnd(() => tunnel.close(1008))
   }
 
   const refused: Receiver['head'] = (status, raw, resume) => {
@@ -117,7 +123,7 @@ function run({ grant, handover, send, options }: Run, resolve: (result: Outcome 
     refusal.head(status, raw, resume)
     answer = refusal
     if (!refusal.isEventStream()) return
-    untilExpiry(() => {
+    untilItsEnd(() => {
       refusal.stop()
       gone()
     })

@@ -10,6 +10,7 @@ import { loadSigningKeys } from '../../src/keys/signing.js'
 import { newTimes } from '../../src/times.js'
 import { createForwarder } from '../../src/upstream/forward.js'
 import { createPools } from '../../src/upstream/pools.js'
+import { createOpenStreams } from '../../src/upstream/streams.js'
 import type { Tunnel } from '../../src/upstream/tunnel.js'
 import { createTunnels } from '../../src/upstream/websocket.js'
 import { reasonRow } from '../../src/verify/reasons.js'
@@ -48,7 +49,7 @@ export async function openFront(settings: FrontSettings): Promise<Front> {
     clock: () => Date.now() / 1000,
     isTraced: () => false,
     limits: { body_idle },
-    eventStreams: new Set<() => void>(),
+    streams: createOpenStreams(() => false),
   }
   const forwarder = createForwarder(options)
   const tunnels = createTunnels(options)
