@@ -4,6 +4,7 @@
 
 import type { RedisSettings } from '../config/config.js'
 import { connectRedis, renewCredentials } from '../replay/redis-connection.js'
+import { phrase } from '../replay/redis-errors.js'
 import { NOT_YET, watchRedis } from '../replay/redis-link.js'
 import type { RevocationList, Terms } from '../verify/revocations.js'
 import type { Seconds } from '../verify/scalars.js'
@@ -50,9 +51,20 @@ export function followRevocations(settings: RedisSettings, { log, changed }: Fol
   let position: Position | null = null
   let known = Number.NEGATIVE_INFINITY
   let said: string | null = NOT_YET
-  let reading: Promise<void> | null = null
+  let isReading = false
+  /** Why it was not read or written back whole, the last time. */
+  let failure: string | null = null
   const complete = settled()
   const isAway = settled()
+
+  const problemNow = (): string | null => link.problem() ?? failure
+  const say = (): void => {
+    const now = problemNow()
+    if (now === said) return
+    said = now
+    log(now === null ? 'revocations: followed in Redis' : `revocations: the last known list is enforced: ${now}`)
+    if (now !== null && now !== NOT_YET) isAway.resolve()
+  }
 
   /** Everything, beside the list that is enforced until then. What changes meanwhile is asked for afterwards. */
   async function readAll(from: Position, asked: number): Promise<void> {
@@ -80,18 +92,23 @@ export function followRevocations(settings: RedisSettings, { log, changed }: Fol
   }
 
   const inBackground = (work: () => Promise<void>): void => {
-    reading = work()
-      // The next look tells why.
-      .catch(() => undefined)
-      .finally(() => {
-        reading = null
+    isReading = true
+    void work()
+      .then(
+        () => null,
+        (error) => phrase(error),
+      )
+      .then((problem) => {
+        isReading = false
+        failure = problem
+        say()
       })
   }
 
   async function look(): Promise<string | null> {
     const asked = performance.now()
     const { epoch, version, size, changes } = await store.poll(position)
-    if (reading !== null) return null
+    if (isReading) return null
     const at: Position = { epoch, version }
     if (position === null) {
       inBackground(() => readAll(at, asked))
@@ -127,20 +144,14 @@ export function followRevocations(settings: RedisSettings, { log, changed }: Fol
     timeout: PATIENCE,
     every: ASK,
     look,
-    changed: () => {
-      const now = link.problem()
-      if (now === said) return
-      said = now
-      log(now === null ? 'revocations: followed in Redis' : `revocations: the last known list is enforced: ${now}`)
-      if (now !== null && now !== NOT_YET) isAway.resolve()
-    },
+    changed: () => say(),
   })
   return {
     list: () => held,
     counts: () => held.counts(),
     age: () => (performance.now() - known) / 1000,
     degraded: () => {
-      const problem = link.problem()
+      const problem = problemNow()
       return problem === null ? null : `revocations: ${problem}`
     },
     start: () => Promise.race([complete.promise, isAway.promise]),

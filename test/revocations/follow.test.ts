@@ -163,6 +163,22 @@ t.test('what can’t be read refuses', async (t) => {
   t.equal(followed.following.list().size, 2)
 })
 
+t.test('a user of Redis that may not read the list: it is told, and a start does not wait for it', async (t) => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  await redis.call('ACL', 'SETUSER', 'weak', 'on', '>secret', '~*', '+@all', '-hscan')
+  const log: string[] = []
+  const weak = { ...settings(redis, { timeout: 10 }), username: 'weak', password: 'secret' }
+  const following = followRevocations(weak, { log: (line) => log.push(line), changed: () => undefined })
+  t.teardown(() => following.close())
+  await following.start()
+  t.equal(following.age(), Infinity)
+  t.match(following.degraded(), /^revocations: its ACL does not allow what is needed/)
+  await redis.call('ACL', 'SETUSER', 'weak', '+hscan')
+  await waitFor('the list', () => following.degraded() === null && following.age() < 10)
+  t.match(log.at(-1), /followed/)
+})
+
 t.test('100,000 entries are read in slices, while changes are heard of', async (t) => {
   const redis = await startRedis()
   t.teardown(() => redis.stop())

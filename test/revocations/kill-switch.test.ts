@@ -4,7 +4,9 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import t from 'tap'
 import { clientKey, makeDraft, printDraft } from '../support/draft.js'
-import { type Fleet, HOST, makePlace, serve, waitFor } from '../support/fleet.js'
+import { type Fleet, HOST, makePlace, OPEN, serve, waitFor } from '../support/fleet.js'
+import { callSteadily } from '../support/load.js'
+import { revoke } from '../support/revocations.js'
 
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'main.js')
 const PERSISTENT = ['--appendonly', 'yes', '--appendfsync', 'always']
@@ -63,4 +65,31 @@ t.test('revoked at one gateway, refused at the other; also when all were restart
   t.equal((await holdfast(again, 'revocations', [])).out, '')
   t.match(JSON.parse((await holdfast(again, 'revocations', ['--all'])).out), { effect: 'none', reason: 'found it' })
   t.match(await holdfast(again, 'unrevoke', ['--jkt', clientKey.jkt, '--reason', 'twice']), { code: 1, err: /is not revoked/ })
+})
+
+t.test('while both serve 1,000 requests a second: refused at the other gateway within a second', async (t) => {
+  const place = await makePlace(t)
+  const [first, second] = [await serve(t, place), await serve(t, place)]
+  // Made before they are sent: it is the gateways that are to be busy, not this test.
+  const seconds = 4
+  const rate = 500
+  const load = async (gateway: Fleet) => {
+    const clients = await Promise.all(Array.from({ length: 20 }, () => gateway.open()))
+    const requests = Array.from({ length: seconds * rate }, () => OPEN)
+    const latencies = await callSteadily({ clients, requests, rate, expect: 200 })
+    for (const client of clients) client.close()
+    return latencies
+  }
+  t.equal((await second.send(pay())).status, 200)
+  const running = Promise.all([load(first), load(second)])
+  const by = performance.now()
+  await revoke(place.redis, ['jkt', clientKey.jkt])
+  const written = performance.now()
+  await waitFor('a refusal', async () => (await second.send(pay())).status === 401)
+  const took = performance.now() - written
+  t.comment(`${took.toFixed(0)} ms after it was written, ${(performance.now() - by).toFixed(0)} ms after it was asked for`)
+  // A second, and as much again for a machine that many share.
+  t.ok(took < 2000, `${took} ms`)
+  for (let i = 0; i < 10; i++) t.equal((await second.send(pay())).status, 401, 'and never granted again')
+  for (const { p99 } of await running) t.comment(`p99 ${p99.toFixed(1)} ms`)
 })
