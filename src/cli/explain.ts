@@ -193,6 +193,8 @@ async function judge(io: Io, question: Found, config: Config): Promise<number> {
       proofHeaders: none,
       limits: config.limits,
     })
+    // The list is in Redis, which is not asked.
+    answers.delete('revocations')
     const { policy } = question.match.route
     for (const { name, spec, settings } of policy.token === 'none' ? [] : STEPS) {
       const answer = answers.get(name)
@@ -202,7 +204,7 @@ async function judge(io: Io, question: Found, config: Config): Promise<number> {
     io.out('')
     if ('denial' in verdict) return sayDenial(io, verdict.denial)
     for (const { reason } of verdict.reported) io.out(`reported only: ${reason}`)
-    io.out('granted, if the proof was not used before and no rate is exceeded')
+    io.out('granted, if nothing of it is revoked, the proof was not used before and no rate is exceeded')
     return 0
   } finally {
     issuerKeys.close()

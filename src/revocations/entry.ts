@@ -59,7 +59,8 @@ const HEX = /^(?:[0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$/
 
 /** A SHA-256 thumbprint, in base64url (RFC 7638, RFC 8705 §3.1) or in hex as `openssl x509 -fingerprint -sha256` prints it; null: it is none. */
 export function readThumbprint(text: string): string | null {
-  if (SHA256.test(text)) return text
+  // Only the one spelling that tokens can have: bits to spare would make a thumbprint that no key has.
+  if (SHA256.test(text)) return Buffer.from(text, 'base64url').toString('base64url') === text ? text : null
   return HEX.test(text) ? Buffer.from(text.replaceAll(':', ''), 'hex').toString('base64url') : null
 }
 

@@ -22,13 +22,14 @@ const FAPI: readonly Row[] = [
   {
     id: 'FAPI-02',
     requirement:
-      'Signature and expiry of a token are checked; in place of a look at a revocation list its life is bounded, and a key that is gone takes its tokens with it.',
+      'Signature and expiry of a token are checked, and that it is not revoked; its life is bounded, and a key that is gone takes its tokens with it.',
     spec: 'FAPI 2.0 §5.3.4 (3); decision: contract §3',
     tests: [
       ...table(
         'denies token_signature: a flipped bit',
         'denies token_expired: expired a second ago',
         'denies token_lifetime: lives an hour',
+        'denies token_revoked: its jti',
       ),
       ...of('test/journeys/reload.test.ts')('a key that is gone takes its tokens with it'),
     ],

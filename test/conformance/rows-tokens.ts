@@ -200,10 +200,16 @@ const ACCESS_TOKEN_ROWS: readonly Row[] = [
     requirement:
       'A revoked token is refused within a stated time, where its issuer is asked (`introspection`); `token_max_ttl` bounds it elsewhere.',
     spec: 'FAPI 2.0 §5.3.4',
-    tests: of('test/introspection/revocation.test.ts')(
-      'denies token_inactive: a token that is revoked, within the stated delay, and then at every request',
-      'denies token_inactive at once where the tier has introspect: always, and elsewhere from then on',
-    ),
+    tests: [
+      ...of('test/introspection/revocation.test.ts')(
+        'denies token_inactive: a token that is revoked, within the stated delay, and then at every request',
+        'denies token_inactive at once where the tier has introspect: always, and elsewhere from then on',
+      ),
+      ...table('denies token_revoked: its jti', 'denies token_revoked: its subject, issued before'),
+      ...of('test/revocations/kill-switch.test.ts')(
+        'while both serve 1,000 requests a second: refused at the other gateway within a second',
+      ),
+    ],
   },
   {
     id: 'AT-22',

@@ -36,10 +36,10 @@ t.test('knows the list when it has started, and each change soon after', async (
   const followed = await open(t, ['jkt', 'one'])
   t.ok(has(followed, 'one'), 'from the start')
   t.same(followed.told, [null])
-  await revoke(followed.redis, ['jkt', 'two', { reason: 'a' }], ['subject', 'user'])
+  await revoke(followed.redis, ['jkt', 'two', { reason: 'case 1' }], ['subject', 'user'])
   await waitFor('the change', () => followed.following.list().size === 3)
   t.match(followed.told.slice(1).flat(), [
-    { kind: 'jkt', value: 'two', scope: '', terms: { reason: 'a' } },
+    { kind: 'jkt', value: 'two', scope: '', terms: { reason: 'case 1' } },
     { kind: 'subject', value: 'user', scope: ISSUER },
   ])
   t.match(followed.following.counts(), { jkt: 2, subject: 1, client: 0 })
@@ -82,7 +82,7 @@ t.test('an entry is never made weaker, but by unrevoke', async (t) => {
 t.test('emptied: everyone goes on, and it is written back with who and why', async (t) => {
   const first = await open(
     t,
-    ['jkt', 'one', { by: 'alice', reason: 'lost', issued_before: 5 }],
+    ['jkt', 'one', { by: 'alice', reason: 'lost it', issued_before: 5 }],
     ['jkt', 'two'],
     ['client', 'client-1'],
   )
@@ -97,7 +97,7 @@ t.test('emptied: everyone goes on, and it is written back with who and why', asy
   await waitFor('that both have read it', () => first.told.at(-1) === null && second.told.at(-1) === null)
   const third = await follow(t, redis)
   for (const followed of [first, second, third]) {
-    t.match(followed.following.list().termsOf('jkt', '', 'one'), { by: 'alice', reason: 'lost', issued_before: 5 })
+    t.match(followed.following.list().termsOf('jkt', '', 'one'), { by: 'alice', reason: 'lost it', issued_before: 5 })
     t.notOk(has(followed, 'two'), 'what was taken back is not brought back')
     t.equal(followed.following.list().size, 3)
   }
