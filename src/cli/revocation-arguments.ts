@@ -29,7 +29,9 @@ export const TARGET_HELP = `  --token        a token: its \`jti\`, or - to read 
   --client       a client, by \`client_id\`
   --jkt          a DPoP key, by its thumbprint (RFC 7638)
   --certificate  a client certificate: a PEM file, or its SHA-256 thumbprint in base64url (\`x5t#S256\`) or hex
-  --issuer       alone: all tokens of an issuer. With --token, --session, --subject or --client: whose; may be left out where
+  --authentication  a user, by \`sub\`, who must authenticate anew: whose \`auth_time\` is before --issued-before (left out: now) gets a
+                 step-up challenge (RFC 9470), and is not refused for good
+  --issuer       alone: all tokens of an issuer. With --token, --session, --subject, --client or --authentication: whose; may be left out where
                  routes.yaml has only one
   --reason       why; it is kept with the entry, and in the audit logs
   --by           who; left out: $USER and the name of this machine

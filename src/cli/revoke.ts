@@ -17,7 +17,7 @@ import {
   TARGET_OPTIONS,
 } from './revocation-arguments.js'
 
-const HELP = `holdfast revoke --jkt THUMBPRINT | --certificate FILE|THUMBPRINT | --client ID | --subject SUB | --session SID | --token JTI|- | --issuer ISS
+const HELP = `holdfast revoke --jkt THUMBPRINT | --certificate FILE|THUMBPRINT | --client ID | --subject SUB | --session SID | --token JTI|- | --issuer ISS | --authentication SUB
                 --reason TEXT [--issuer ISS] [--issued-before TIME] [--for DURATION] [--by NAME] [--config routes.yaml]
 
 Refuses every token of what is named, on all replicas within a second, on every tier, and closes its open WebSockets and event
@@ -47,8 +47,10 @@ export const revoke: Command = {
       const until = values.for === undefined ? null : now + readDuration(values.for)
       const { config, redis } = readStore(values.config, io)
       const target = readTarget(values, config, io)
+      // Without a time no authentication would ever be new enough.
+      const before = issued_before ?? (target.kind === 'authentication' ? now : null)
       const terms = await withStore(redis, (store) =>
-        store.revoke(nameOf(target), { effect: 'refuse', issued_before, until, ...why }),
+        store.revoke(nameOf(target), { effect: 'refuse', issued_before: before, until, ...why }),
       )
       const issued = terms.issued_before === null ? 'all tokens' : `tokens issued before ${printTime(terms.issued_before)}`
       io.out(`revoked: ${describe(target)}, ${issued}, ${terms.until === null ? 'for ever' : `until ${printTime(terms.until)}`}`)

@@ -14,7 +14,7 @@ import {
   TARGET_OPTIONS,
 } from './revocation-arguments.js'
 
-const HELP = `holdfast unrevoke --jkt THUMBPRINT | --certificate FILE|THUMBPRINT | --client ID | --subject SUB | --session SID | --token JTI|- | --issuer ISS
+const HELP = `holdfast unrevoke --jkt THUMBPRINT | --certificate FILE|THUMBPRINT | --client ID | --subject SUB | --session SID | --token JTI|- | --issuer ISS | --authentication SUB
                   --reason TEXT [--issuer ISS] [--by NAME] [--config routes.yaml]
 
 Takes back what \`holdfast revoke\` did with the same words, on all replicas within a second. That it was revoked, and that it is no

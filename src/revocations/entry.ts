@@ -8,7 +8,7 @@ import type { Seconds } from '../verify/scalars.js'
 /** What is revoked. `scope`: the issuer it belongs to, '' for a key, a certificate and an issuer. */
 export type Target = { readonly kind: Kind; readonly scope: string; readonly value: string }
 
-const SCOPED: ReadonlySet<Kind> = new Set<Kind>(['token', 'session', 'subject', 'client'])
+const SCOPED: ReadonlySet<Kind> = new Set<Kind>(['token', 'session', 'subject', 'client', 'authentication'])
 
 export const isScoped = (kind: Kind): boolean => SCOPED.has(kind)
 

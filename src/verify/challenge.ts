@@ -5,7 +5,7 @@ import type { Policy } from './policy.js'
 import { type OAuthError, type Reason, reasonRow } from './reasons.js'
 import { algNames } from './signatures.js'
 import type { Scheme } from './types.js'
-import type { Denial } from './verdict.js'
+import type { Denial, Hints } from './verdict.js'
 
 /** Where a refusal happened. Without a policy no route was found yet, so there is nothing to challenge for. */
 export type RefusalContext = {
@@ -46,7 +46,7 @@ export function refusal(denial: Denial, context: RefusalContext): Refusal {
   if (denial.hints.retryAfter !== undefined) headers.push('Retry-After', String(Math.max(1, Math.ceil(denial.hints.retryAfter))))
   else if (status === 503) headers.push('Retry-After', '1')
   if (denial.hints.allow !== undefined) headers.push('Allow', denial.hints.allow.join(', '))
-  for (const challenge of challenges(denial.reason, context)) headers.push('WWW-Authenticate', challenge)
+  for (const challenge of challenges(denial, context)) headers.push('WWW-Authenticate', challenge)
   if (context.nonce !== null) headers.push('DPoP-Nonce', context.nonce)
   headers.push(...context.cors)
   return { status, headers, body }
@@ -64,7 +64,7 @@ const OFFERS: Readonly<Record<Policy['binding'], readonly Scheme[]>> = {
 /** Sent more than once, or where no scheme applies: the error then stands in every challenge (RFC 9449 §7.2). */
 const IN_EVERY_CHALLENGE: ReadonlySet<Reason> = new Set<Reason>(['credentials_repeated', 'credentials_in_query'])
 
-function challenges(reason: Reason, context: RefusalContext): readonly string[] {
+function challenges({ reason, hints }: Denial, context: RefusalContext): readonly string[] {
   const { error, title } = reasonRow(reason)
   const { policy } = context
   if (error === undefined || policy === null) return []
@@ -74,7 +74,7 @@ function challenges(reason: Reason, context: RefusalContext): readonly string[] 
   return schemes.map((scheme) => {
     const parameters = scheme === 'Bearer' ? [quoted('realm', context.host)] : []
     if (error !== null && (used === null || used === scheme)) {
-      parameters.push(quoted('error', error), quoted('error_description', title), ...demands(reason, policy))
+      parameters.push(quoted('error', error), quoted('error_description', title), ...demands(reason, policy, hints))
     }
     if (scheme === 'DPoP') parameters.push(quoted('algs', algNames(policy.proof_algorithms).join(' ')))
     parameters.push(quoted('resource_metadata', `${context.origin}/.well-known/oauth-protected-resource`))
@@ -89,12 +89,12 @@ function schemeAtFault(reason: Reason, error: OAuthError | null, used: Scheme | 
 }
 
 /** What would have been enough (RFC 6750 §3 `scope`, RFC 9470 §3 `acr_values` and `max_age`). */
-function demands(reason: Reason, policy: Policy): readonly string[] {
+function demands(reason: Reason, policy: Policy, { maxAge }: Hints): readonly string[] {
   if (reason === 'scope_missing') return [quoted('scope', policy.scopes?.join(' ') ?? '')]
   if (reason !== 'authentication_weak' && reason !== 'authentication_old') return []
   const acr = policy.acr_values === null ? [] : [quoted('acr_values', policy.acr_values.join(' '))]
-  const age = policy.auth_max_age === null ? [] : [quoted('max_age', String(Math.floor(policy.auth_max_age)))]
-  return [...acr, ...age]
+  const ages = [policy.auth_max_age, maxAge].filter((age) => typeof age === 'number')
+  return ages.length === 0 ? acr : [...acr, quoted('max_age', String(Math.floor(Math.min(...ages))))]
 }
 
 /** Values are ours or checked at load to hold neither quotes nor backslashes, so nothing needs escaping. */

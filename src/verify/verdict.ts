@@ -3,8 +3,8 @@
 import type { Reason } from './reasons.js'
 import type { Evidence, HeldBody, Route } from './types.js'
 
-/** What a client needs to know to do better: when to come back (seconds), which methods there are. */
-export type Hints = { readonly retryAfter?: number; readonly allow?: readonly string[] }
+/** What a client needs to know to do better: when to come back (seconds), which methods there are, how old an authentication may be (seconds). */
+export type Hints = { readonly retryAfter?: number; readonly maxAge?: number; readonly allow?: readonly string[] }
 
 /** A refusal. `detail` is for the audit event and `explain`; it is never shown to a client. */
 export class Denial {

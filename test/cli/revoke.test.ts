@@ -66,6 +66,7 @@ t.test('each kind, as its options say', async (t) => {
   t.match(await run('revoke', '--session', 's1', ...why), { code: 0 })
   t.match(await run('revoke', '--issuer', ISSUER, '--issued-before', 'now', '--by', 'dave', ...why), { code: 0 })
   t.match(await run('revoke', '--token', 'jti-1', ...why), { code: 0 })
+  t.match(await run('revoke', '--authentication', 'user-1', ...why), { code: 0 })
   give(`${jwt({ iss: ISSUER, jti: 'jti-2' })}\n`)
   t.match(await run('revoke', '--token', '-', ...why), { code: 0 })
 
@@ -79,6 +80,7 @@ t.test('each kind, as its options say', async (t) => {
   t.ok(of('certificate').some(({ value }) => value === Buffer.from(`${'ab'.repeat(31)}cd`, 'hex').toString('base64url')))
   t.match(of('client'), [{ value: 'client-1', issuer: ISSUER, until: String }])
   t.match(of('subject'), [{ value: 'a b', issuer: ISSUER, issued_before: '2026-12-31T23:00:00.000Z' }])
+  t.match(of('authentication'), [{ value: 'user-1', issuer: ISSUER, issued_before: String }], 'since now')
   t.match(of('session'), [{ value: 's1', issuer: ISSUER }])
   t.match(of('issuer'), [{ value: ISSUER, by: 'dave' }])
   t.same(
@@ -101,7 +103,10 @@ t.test('what is not clear is refused with a sentence, and nothing is written', a
   const token = jwt({ iss: ISSUER, jti: 'jti-1' })
   const wrong: readonly (readonly [args: readonly string[], err: RegExp])[] = [
     [[], /--reason is required/],
-    [['--reason', 'x'], /expected one of --token, --session, --subject, --client, --jkt, --certificate, --issuer/],
+    [
+      ['--reason', 'x'],
+      /expected one of --token, --session, --subject, --client, --jkt, --certificate, --issuer, --authentication/,
+    ],
     [['--jkt', KEY], /--reason is required/],
     [['--jkt', KEY, '--reason', ' '], /--reason is required/],
     [['--jkt', KEY, '--reason', 'two\nlines'], /one line/],

@@ -32,19 +32,21 @@ const VALUES: Readonly<Record<Kind, string>> = {
   jkt: 'key-1',
   certificate: 'certificate-1',
   issuer: issuer.issuer,
+  authentication: 'user-1',
 }
 
 t.test('each kind revokes what it names, and nothing else', async (t) => {
   for (const kind of KINDS) {
     t.equal(revokedBy(sender, NOW, listOf([kind, VALUES[kind]])), kind)
     t.equal(revokedBy(sender, NOW, listOf([kind, `${VALUES[kind]}x`])), null, `another ${kind}`)
-    for (const other of KINDS.filter((one) => one !== kind))
+    const isUser = (one: Kind) => one === 'subject' || one === 'authentication'
+    for (const other of KINDS.filter((one) => one !== kind && !(isUser(one) && isUser(kind))))
       t.equal(revokedBy(sender, NOW, listOf([other, VALUES[kind]])), null, `${other} of the same name as ${kind}`)
   }
 })
 
 t.test('what is an issuer’s is not another’s', async (t) => {
-  for (const kind of ['token', 'session', 'subject', 'client'] as const)
+  for (const kind of ['token', 'session', 'subject', 'client', 'authentication'] as const)
     t.equal(revokedBy(sender, NOW, listOf([kind, VALUES[kind], {}, 'https://other.example.com'])), null, kind)
 })
 
@@ -54,6 +56,21 @@ t.test('tokens issued before a time, and not those that are issued from then on'
   t.equal(revokedBy(sender, NOW, listOf(['subject', 'user-1', { until: NOW + 1 }])), 'subject')
   t.equal(revokedBy(sender, NOW, listOf(['subject', 'user-1', { until: NOW }])), null, 'its time is over')
   t.equal(revokedBy(sender, NOW, listOf(['subject', 'user-1', { effect: 'none' }])), null, 'it was taken back')
+})
+
+t.test('an authentication that must be newer: a step-up, with the age that would do', async (t) => {
+  const list = listOf(['authentication', 'user-1', { issued_before: NOW - 30 }])
+  const judge = (auth_time: unknown) =>
+    judgeRevocations({ ...sender, token: { ...token, claims: { auth_time } } }, { replay_outage: 'local' } as Policy, NOW, {
+      list: () => list,
+      isStale: () => false,
+    })
+  t.match(judge(NOW - 31), { reason: 'authentication_old', detail: 'by authentication', hints: { maxAge: 30 } })
+  t.match(judge(undefined), { reason: 'authentication_old' }, 'none is old')
+  t.match(judge('now'), { reason: 'authentication_old' })
+  t.equal(judge(NOW - 30), null)
+  const both = listOf(['authentication', 'user-1'], ['subject', 'user-1'])
+  t.equal(revokedBy(sender, NOW, both), 'subject', 'what refuses for good comes first')
 })
 
 t.test('a certificate that is shown beside a token counts, bound to it or not', async (t) => {
