@@ -16,13 +16,15 @@ const FLUSH_MS = 100
 /** After a failure: when the lines that wait are tried again, and for how long nobody else tries. */
 const RETRY_MS = 1000
 const REFUSE_MS = 100
-/** A disk that takes longer is as good as full: a request must not hang on it. */
-const STUCK_MS = 5000
+/** A disk that takes longer is as good as full: no request hangs on it for a second. */
+const STUCK_MS = 800
+/** How long a full pipe is tried, and closing takes at most: nobody waits then. */
+const PATIENCE_MS = 5000
 
-/** `settle` is there where somebody waits: a line whose request is refused otherwise. */
-type Entry = { readonly line: Line; settle: ((written: boolean) => void) | null }
+/** `settle` is there where somebody waits, from `since` on: a line whose request is refused otherwise. */
+type Entry = { readonly line: Line; settle: ((written: boolean) => void) | null; since: number }
 
-const END: Entry = { line: { at: 'end' }, settle: null }
+const END: Entry = { line: { at: 'end' }, settle: null, since: 0 }
 
 /** Characters of a line that waits; of a checkpoint, which is not made yet, about. */
 const lengthOf = ({ line }: Entry): number => (typeof line === 'string' ? line.length : 600)
@@ -80,7 +82,7 @@ export class LineFile {
   /** Queues a line (with its newline), or a checkpoint; on disk within 100 ms when all is well. Never throws. */
   write(line: Line): void {
     this.#last = null
-    const entry: Entry = { line, settle: null }
+    const entry: Entry = { line, settle: null, since: 0 }
     if (this.#closed || this.#queued + lengthOf(entry) > MOST_QUEUED) {
       this.#drop()
       return
@@ -104,6 +106,7 @@ export class LineFile {
     }
     return new Promise((settle) => {
       entry.settle = settle
+      entry.since = performance.now()
       this.#work()
     })
   }
@@ -136,7 +139,7 @@ export class LineFile {
     this.#closed = true
     if (this.#flushTimer !== null) clearTimeout(this.#flushTimer)
     const late = new AbortController()
-    await Promise.race([this.#drain(), sleep(STUCK_MS, undefined, { signal: late.signal }).catch(() => undefined)])
+    await Promise.race([this.#drain(), sleep(PATIENCE_MS, undefined, { signal: late.signal }).catch(() => undefined)])
     late.abort()
     const lost = this.#queue.length
     if (lost > 0) this.#log(`audit log: closed with ${lost} lines unwritten: ${this.#problem ?? 'the disk does not answer'}`)
@@ -186,7 +189,10 @@ export class LineFile {
   async #commitNext(): Promise<boolean> {
     const batch = this.#take()
     if (batch.length === 0) return true
-    const timer = setTimeout(() => this.#becomeStuck(batch), STUCK_MS)
+    // Who waits longest came while the batch before was written.
+    const first = batch.find(({ settle }) => settle !== null)
+    const left = first === undefined ? STUCK_MS : first.since + STUCK_MS - performance.now()
+    const timer = setTimeout(() => this.#becomeStuck(batch), left)
     const problem = await this.#commit(batch)
     clearTimeout(timer)
     this.#stuck = false
@@ -223,7 +229,7 @@ export class LineFile {
     const bytes = Buffer.from((wasTorn ? '\n' : '') + sealed.lines.join(''))
     const progress = { written: 0 }
     try {
-      await writeAll(sink, bytes, { progress, patience: STUCK_MS })
+      await writeAll(sink, bytes, { progress, patience: PATIENCE_MS })
       if (sink.isFile && batch.some(({ settle }) => settle !== null)) {
         await syncSink(sink)
         this.#syncs += 1
@@ -253,7 +259,7 @@ export class LineFile {
 
   #becomeStuck(batch: readonly Entry[]): void {
     this.#stuck = true
-    this.#say(`the disk has not answered for ${STUCK_MS / 1000} s`)
+    this.#say(`the disk has not answered for ${STUCK_MS} ms`)
     for (const { settle } of batch) settle?.(false)
     this.#withdraw(({ settle }) => settle !== null)
   }
