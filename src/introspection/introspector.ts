@@ -40,7 +40,7 @@ export type IntrospectorPorts = {
 
 export type Introspector = {
   readonly introspect: Introspect
-  /** One sentence for each issuer whose last answer was none. */
+  /** One sentence for each issuer whose last answer was none, a minute ago or less. */
   degraded(): readonly string[]
   close(): Promise<void>
 }
@@ -67,6 +67,8 @@ const FIRST_PAUSE: Seconds = 0.5
 const LONGEST_PAUSE: Seconds = 5
 /** A caller can bring trouble and its end about again and again: then the log tells of it no more often. */
 const QUIET: Seconds = 10
+/** For so long after the last failure it counts as degraded: where nobody asks any more, one odd token must not look like an outage. */
+const REMEMBERED: Seconds = 60
 
 const steadyClock = (): Seconds => performance.now() / 1000
 
@@ -94,6 +96,7 @@ function createAsker(
   const known = newLane()
   const unknown = newLane()
   let problem: string | null = null
+  let failedAt: Seconds = 0
   let saidAt: Seconds = Number.NEGATIVE_INFINITY
 
   /** May it serve? A token that has ended needs no question: nothing makes it live again. */
@@ -115,6 +118,7 @@ function createAsker(
   }
 
   function say(what: string | null): void {
+    if (what !== null) failedAt = steadyClock()
     if (what === problem) return
     problem = what
     if (steadyClock() - saidAt < QUIET) return
@@ -188,7 +192,7 @@ function createAsker(
       begun.answer.then(land, land)
       return begun.answer
     },
-    problem: () => problem,
+    problem: () => (steadyClock() - failedAt < REMEMBERED ? problem : null),
     close: questioner.close,
   }
 }
