@@ -21,7 +21,7 @@ t.test('settings.md has a row for every setting, each with a description', async
     [],
   )
   t.match(markdown, '| `limits.header_bytes` | size | `32KiB` |')
-  t.match(markdown, '| `listen.tls` | map | required |')
+  t.match(markdown, '| `listen.tls` | `off` or map | required |')
   t.match(markdown, '| `upstreams.NAME.timeouts.body` | `off` or duration | `30s` |')
   t.match(markdown, '| `routes[].tenant.claim` | text | required |')
   t.match(markdown, /\| `nonce` \| - \| off \| off \| off \| required \|/)
