@@ -4,6 +4,7 @@ import type { Target } from './target.js'
 import { CONFIGURATION, MATERIAL } from './targets/config.js'
 import { FRAMES } from './targets/frames.js'
 import { ODD, SPOILT } from './targets/handshake.js'
+import { HOPS } from './targets/hop.js'
 import { HTTP } from './targets/http.js'
 import { INTROSPECTION } from './targets/introspection.js'
 import { JWKS } from './targets/jwks.js'
@@ -19,6 +20,7 @@ export const TARGETS: readonly Target[] = [
   FRAMES,
   JWKS,
   ...INTROSPECTION,
+  ...HOPS,
   REFUSALS,
   CONFIGURATION,
   MATERIAL,

@@ -41,7 +41,8 @@ function readPairs(value: string): Readonly<Record<string, string | undefined>> 
     const [, name = '', quoted, plain = '', end] = PAIR.exec(value) ?? []
     const key = name.toLowerCase()
     if (name === '' || (ONCE.includes(key) && Object.hasOwn(pairs, key))) return null
-    pairs[key] = quoted?.replace(/\\(.)/g, '$1') ?? plain
+    // As it stands: nothing that is read here has anything to escape.
+    pairs[key] = quoted ?? plain
     if (end === '') return pairs
   }
 }

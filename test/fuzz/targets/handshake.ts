@@ -4,6 +4,7 @@ import { createHash, createPrivateKey, X509Certificate } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
 import type { Extension, X509CertificateCreateParams } from '@peculiar/x509'
 import { type Issued, issue, loadX509, P256, USAGES } from '../../../src/cli/x509.js'
+import { createJudge } from '../../../src/edge/chain/chain.js'
 import { makeDraft, printDraft } from '../../support/draft.js'
 import { certificateBound } from '../../support/kinds.js'
 import { HOST, type Lab, startLab } from '../../support/lab.js'
@@ -41,7 +42,16 @@ async function judgeOffer(lab: Lab, offer: Offer, isSpoilt: boolean): Promise<Ve
   if (problem !== undefined) return bad(String(problem))
   if (stolen === 200) return bad("another's certificate is taken for the one that the token is bound to")
   if (isSpoilt && own === 200) return bad('a certificate with a broken signature is taken for valid')
-  return fine(`${stolen} ${own}`)
+  const byHop = judgedByHop(lab, offer)
+  if (byHop === null && own === 401) return bad('what the handshake refuses is good where a hop passes it on')
+  return fine(`${stolen} ${own} ${byHop}`)
+}
+
+/** What is found of it where a hop passes it on (src/edge/chain); null: it is good. */
+function judgedByHop(lab: Lab, { der }: Offer): string | null {
+  const now = Date.now() / 1000
+  const { invalid, life } = createJudge(lab.certificates.clientCa.cert, [])(new X509Certificate(der), [], now)
+  return invalid ?? (now >= life.notBefore && now <= life.notAfter ? null : 'dates')
 }
 
 const canOffer = ({ der, key }: Offer): boolean => {
