@@ -39,6 +39,11 @@ function warnOfListeners({ config, places, warn }: Subject): void {
     const isList = main.source.document.getIn(['listen', i]) !== undefined
     const at = isList ? under(main, 'listen', i) : under(main, 'listen')
     for (const sentence of certificateWarnings(listener)) warn(under(at, 'tls', 'cert'), sentence)
+    if (listener.behind?.hop === 'loopback')
+      warn(
+        under(at, 'behind', 'hop'),
+        'whoever runs on this machine, or in this pod, can speak for clients: take a socket, which has permissions',
+      )
     const ended = listener.crl.some((pem) => (readCrl(pem)?.nextUpdate ?? Number.POSITIVE_INFINITY) * 1000 < Date.now())
     if (ended)
       warn(

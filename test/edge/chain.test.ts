@@ -35,6 +35,9 @@ type Case = {
   readonly isStricter?: true
 }
 
+/** For certificates alone (as the library counts bits of KeyUsage). */
+const CERT_SIGN = 0x20
+
 const client = (wanted: Wanted) => makeCertificate({ ekus: ['client'], ...wanted })
 
 async function cases(): Promise<{ readonly valid: readonly Case[]; readonly invalid: readonly Case[] }> {
@@ -58,6 +61,7 @@ async function cases(): Promise<{ readonly valid: readonly Case[]; readonly inva
   const [p384, ed, rsa, weakRsa, sha1] = (await Promise.all(
     (['P-384', 'Ed25519', 'RSA 2048', 'RSA 1024', 'P-256 with SHA-1'] as const).map(ofType),
   )) as [Credential, Credential, Credential, Credential, Credential]
+  const listless = await makeOddCertificate({ subject: 'CN=Listless', isCa: true, keyUsage: CERT_SIGN })
   const revoked = await client({ ca: root })
   const valid = await client({ ca: root })
   const lists = [await makeCrl(root, [revoked])]
@@ -101,11 +105,30 @@ async function cases(): Promise<{ readonly valid: readonly Case[]; readonly inva
       { why: 'of an intermediate for servers', client: client({ ca: forServers, chain: [forServers] }), ca: [root] },
       { why: 'issued by a leaf', client: client({ ca: server, chain: [server] }), ca: [root] },
       { why: 'too far below', client: client({ ca: belowNarrow, chain: [belowNarrow, narrow] }), ca: [root] },
-      { why: 'for signing nothing', client: makeOddCertificate({ ca: root, keyUsage: 0x20 }), ca: [root] },
+      { why: 'for signing nothing', client: makeOddCertificate({ ca: root, keyUsage: CERT_SIGN }), ca: [root] },
       { why: 'revoked', client: revoked, ca: [root], crl: lists },
       { why: 'with a list that has ended', client: valid, ca: [root], crl: [await makeCrl(root, [], hoursFromNow(-1))] },
       { why: 'with a list of another CA', client: valid, ca: [root], crl: [await makeCrl(await makeCa('Other'))] },
       { why: 'with a list that another signed by this name', client: valid, ca: [root], crl: [await makeCrl(sameName)] },
+      {
+        why: 'with a list of changes alone',
+        client: valid,
+        ca: [root],
+        crl: [await makeCrl(root, [], hoursFromNow(1), [['2.5.29.27', true, '020101']])],
+        isStricter: true,
+      },
+      {
+        why: 'with a list that nobody understands',
+        client: valid,
+        ca: [root],
+        crl: [await makeCrl(root, [], hoursFromNow(1), [['1.3.6.1.4.1.99999.1', true, '0500']])],
+      },
+      {
+        why: 'of a CA that may not sign lists',
+        client: client({ ca: listless }),
+        ca: [listless],
+        crl: [await makeCrl(listless)],
+      },
       { why: 'without the list of its intermediate', client: client({ ca: under, chain: [under] }), ca: [root], crl: lists },
       {
         why: 'of an intermediate that is revoked',

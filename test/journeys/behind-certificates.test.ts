@@ -9,7 +9,7 @@ import { type Credential, hoursFromNow, makeCa, makeCertificate, makeCrl } from 
 import { type Draft, makeDraft, printDraft } from '../support/draft.js'
 import { exchangeOn, type Reply } from '../support/http.js'
 import { HOST, type Lab, startLab } from '../support/lab.js'
-import { openPlain } from '../support/raw.js'
+import { openPlain, openRaw } from '../support/raw.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-behind-'))
 t.teardown(() => rmSync(folder, { recursive: true }))
@@ -500,6 +500,37 @@ for (const [format, { passed, none, rows, pop = [] }] of Object.entries(KINDS)) 
     for (const [why, who, headers, outcome] of judged) t.equal(outcomeOf(await ask(who, headers)), outcome, why)
   })
 }
+
+t.test('mutual TLS: the certificate is the client’s that the hop passes on, and never the hop’s own', async (t) => {
+  const hops = await makeCa('Hops CA')
+  const hop = await makeCertificate({ ca: hops, names: ['ingress.internal'], ekus })
+  const lab = await startLab({
+    store: 'memory',
+    files: { 'c.crt': ca.cert, 'hops.crt': hops.cert },
+    yaml: (defaults) => ({
+      ...defaults,
+      listen: `{ tls: { key: server.key, cert: server.crt }, behind: { hop: { ca: hops.crt, names: [ingress.internal] }, address: forwarded_for, certificate: client_cert, client_ca: c.crt } }`,
+    }),
+  })
+  t.teardown(() => lab.stop())
+  const ask = async ({ x5tS256 }: Credential, headers: Headers, { cert, key }: Credential = hop) => {
+    const made = makeDraft({ host: HOST, path: '/mtls' })
+    Object.assign(made, { scheme: 'Bearer', proof: null, headers: [['X-Forwarded-For', '192.0.2.1'], ...headers] })
+    made.token.claims.cnf = { 'x5t#S256': x5tS256 }
+    return exchangeOn(await openRaw(lab.port, { servername: HOST, cert, key }), printDraft(made))
+  }
+  const passed: Headers = [['Client-Cert', `:${der(client)}:`]]
+  t.equal(outcomeOf(await ask(client, passed)), 200)
+  t.equal(outcomeOf(await ask(hop, [])), MISSING)
+  t.equal(outcomeOf(await ask(hop, passed)), MISMATCH)
+  t.equal(outcomeOf(await ask(hop, [['Client-Cert', `:${der(hop)}:`]])), INVALID, 'its CA is none of clients')
+  await t.rejects(ask(client, passed, client), 'a client is no hop')
+  const metadata = await exchangeOn(
+    await openRaw(lab.port, { servername: HOST, cert: hop.cert, key: hop.key }),
+    `GET /.well-known/oauth-protected-resource HTTP/1.1\r\nHost: ${HOST}\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n`,
+  )
+  t.equal(JSON.parse(metadata.body).tls_client_certificate_bound_access_tokens, true, 'and clients are told that they may')
+})
 
 t.test('a certificate changes nothing for a token that is bound to none', async (t) => {
   const { lab } = await start('client_cert', 'pki')

@@ -118,6 +118,7 @@ export async function makeCrl(
   ca: Credential,
   revoked: readonly Credential[] = [],
   nextUpdate = hoursFromNow(1),
+  extensions: NonNullable<Odd['extensions']> = [],
 ): Promise<string> {
   const x509 = await loadX509()
   const list = await x509.X509CrlGenerator.create({
@@ -127,6 +128,7 @@ export async function makeCrl(
     entries: revoked.map(({ serialNumber }) => ({ serialNumber, revocationDate: hoursFromNow(-1) })),
     signingAlgorithm: { ...P256 },
     signingKey: ca.issued.keys.privateKey,
+    extensions: extensions.map(([oid, isCritical, der]) => new x509.Extension(oid, isCritical, Buffer.from(der, 'hex'))),
   })
   // OpenSSL knows it by this label, the library by a shorter one.
   const base64 = Buffer.from(list.rawData).toString('base64')
