@@ -43,6 +43,7 @@ import {
 } from './running.js'
 import type { Traces } from './tracing/traces.js'
 import { createOpenStreams } from './upstream/streams.js'
+import { isDismissed } from './verify/registration.js'
 import { revokedBy } from './verify/revocations.js'
 import type { Seconds } from './verify/scalars.js'
 
@@ -180,6 +181,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     noteWindow(adapters.windows, previous.config, next)
     running = assembled
     adapters.keyRing.use(assembled.signingKeys, next.assertion.ttl)
+    adapters.streams.dismiss(({ token }) => token !== null && isDismissed(token, next.issuers, clock()))
     if (next.tracing !== null && !isDeepStrictEqual(next.tracing.tls, previous.config.tracing?.tls)) {
       adapters.traces?.renew(next.tracing.tls)
     }

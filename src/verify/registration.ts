@@ -4,7 +4,7 @@
 
 import type { CertificateTrust } from './certificate-trust.js'
 import type { Seconds } from './scalars.js'
-import type { AccessToken } from './types.js'
+import type { AccessToken, Issuer } from './types.js'
 
 /** From application to end. Tokens of `testing` and `active` clients are taken, of no others. */
 export const CLIENT_STATUSES = ['draft', 'approved', 'testing', 'active', 'suspended'] as const
@@ -52,6 +52,20 @@ export type Registration = {
 
 /** The clients of one issuer, by `client_id`: another issuer may give the same one to somebody else. */
 export type Registry = ReadonlyMap<string, Registration>
+
+/** Why tokens of this client are not taken now; null: they are. */
+export function whyInactive({ status, end }: Registration, now: Seconds): string | null {
+  if (status !== 'active' && status !== 'testing') return status
+  return end !== null && now >= end.at ? end.why : null
+}
+
+/** Of a token that was granted before the registry was changed: is its client served no longer, or gone from it? */
+export function isDismissed({ issuer, clientId }: AccessToken, issuers: readonly Issuer[], now: Seconds): boolean {
+  const registry = issuers.find((one) => one.issuer === issuer.issuer)?.registry
+  if (registry === undefined) return false
+  const registration = registry.get(clientId)
+  return registration === undefined ? issuer.registry?.has(clientId) === true : whyInactive(registration, now) !== null
+}
 
 /** What a registration declares of how its client gets tokens. */
 export function declaredOf(client: {

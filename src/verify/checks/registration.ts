@@ -2,8 +2,8 @@
 // refused even if its issuer signed it. Registered clients are held to theirs in every tier; `client` says whether others pass.
 import { z } from 'zod'
 import { isTrusted } from '../certificate-trust.js'
-import { QUALITIES, type Registration, standingOf } from '../registration.js'
-import { orOff, type Seconds } from '../scalars.js'
+import { QUALITIES, type Registration, standingOf, whyInactive } from '../registration.js'
+import { orOff } from '../scalars.js'
 import { defineCheck, type Gathered, setting } from './check.js'
 
 export const registration = defineCheck({
@@ -45,11 +45,6 @@ export const registration = defineCheck({
     return excess === null ? null : deny('client_exceeded', excess)
   },
 })
-
-function whyInactive({ status, end }: Registration, now: Seconds): string | null {
-  if (status !== 'active' && status !== 'testing') return status
-  return end !== null && now >= end.at ? end.why : null
-}
 
 function whatExceeds(registration: Registration, { token, path, confirmation, certificate }: Gathered): string | null {
   const { scopes, audiences, routes } = registration
