@@ -20,6 +20,7 @@ import { registryReadings } from './config/overdue.js'
 import { type Enforcement, enforce, refuseBroken } from './edge/enforce.js'
 import { watchEventLoop } from './edge/overload.js'
 import { type Edge, type EdgeCounts, openEdge } from './edge/server.js'
+import { createReceiver } from './events/receive.js'
 import { createKeyRing } from './keys/ring.js'
 import { createRateLimiter } from './limits/rate.js'
 import { METRICS, type Part } from './metrics/catalogue.js'
@@ -150,11 +151,13 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   }
   const { metrics } = adapters
   const ownMetrics = async (): Promise<string> => sumMetrics([await metrics.asJson()])
+  const store = adapters.revocations?.store
   const admin = await openAdmin({
     ...config.admin,
     jwks: adapters.keyRing.jwks,
     readiness,
     metrics: options.metrics ?? ownMetrics,
+    ...(store === undefined ? {} : { events: createReceiver({ current: () => running, store, clock, log: options.log }) }),
   })
   try {
     edges = await Promise.all(config.listeners.map((_, index) => openListener(index, adapters, () => running)))

@@ -15,6 +15,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     src: ['verify', 'config/config', 'replay/redis-connection', 'replay/redis-errors', 'replay/redis-link'],
     npm: ['node:crypto', 'node:events'],
   },
+  events: { src: ['verify', 'config/config', 'revocations'], npm: ['node:crypto'] },
   limits: { src: ['verify', 'config/config', 'replay'], npm: ['rate-limiter-flexible', 'ioredis', 'node:crypto'] },
   keys: {
     src: ['verify', 'config/config'],
@@ -126,6 +127,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'replay',
       'limits',
       'revocations',
+      'events',
       'keys/ring',
       'config/config',
       'config/overdue',

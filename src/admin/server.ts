@@ -1,5 +1,5 @@
-// The operator's side: liveness, readiness, metrics and the public keys of the assertion (contract §8). GET and HEAD, four paths,
-// nothing else; no answer repeats anything of its request.
+// The operator's side: liveness, readiness, metrics and the public keys of the assertion (contract §8), and security events that are
+// pushed. GET and HEAD of four paths, POST of one, nothing else; no answer repeats anything of its request.
 
 import { Server } from 'node:tls'
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
@@ -14,7 +14,11 @@ export type AdminOptions = {
   readonly readiness: () => Readiness
   /** Prometheus text format; null: there are no metrics. */
   readonly metrics: (() => Promise<string>) | null
+  /** Takes a security event that is pushed (RFC 8935); left out: there is nobody to hear of. */
+  readonly events?: (delivery: { readonly authorization: string | undefined; readonly body: string }) => Promise<EventReceipt>
 }
+
+type EventReceipt = { readonly status: number; readonly error: object | null }
 
 type Tls = { readonly key: string; readonly cert: string }
 
@@ -35,6 +39,8 @@ const LIMITS = {
   // Fastify's own answer to a URL it can't decode repeats the URL.
   frameworkErrors: refuse,
 } as const
+/** Events are a few hundred bytes; those of several kilobytes have long descriptions (bytes). */
+const LARGEST_EVENT = 64 * 1024
 const SERVER = { maxHeaderSize: 8 * 1024 } as const
 const VERSION = { minVersion: 'TLSv1.2' } as const
 
@@ -61,7 +67,7 @@ export async function openAdmin(options: AdminOptions): Promise<Admin> {
   }
 }
 
-function addRoutes(app: FastifyInstance, { jwks, readiness, metrics }: AdminOptions): void {
+function addRoutes(app: FastifyInstance, { jwks, readiness, metrics, events }: AdminOptions): void {
   app.addHook('onSend', async (_request, reply) => {
     reply.header('x-content-type-options', 'nosniff')
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
@@ -76,6 +82,21 @@ function addRoutes(app: FastifyInstance, { jwks, readiness, metrics }: AdminOpti
   )
   if (metrics !== null) {
     app.get('/metrics', async (_request, reply) => reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics()))
+  }
+  if (events !== undefined) {
+    // Nothing else is read: Fastify answers 415.
+    app.removeAllContentTypeParsers()
+    app.addContentTypeParser(
+      'application/secevent+jwt',
+      { parseAs: 'string' },
+      async (_request: FastifyRequest, body: string) => body,
+    )
+    app.post<{ Body: string | undefined }>('/events', { bodyLimit: LARGEST_EVENT }, async ({ body, headers }, reply) => {
+      const { status, error } = await events({ authorization: headers.authorization, body: body ?? '' })
+      if (status === 401) reply.header('www-authenticate', 'Bearer')
+      if (status === 503) reply.header('retry-after', '1')
+      return error === null ? reply.code(status).send() : reply.code(status).send(error)
+    })
   }
   app.setNotFoundHandler((request, reply) => {
     const isRead = request.method === 'GET' || request.method === 'HEAD'

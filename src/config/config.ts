@@ -56,6 +56,13 @@ export type Limits = {
   readonly event_loop_delay: Seconds
 }
 
+/** What an issuer is known by when it delivers security events (RFC 8935). */
+export type EventSettings = {
+  readonly audience: readonly string[]
+  readonly token: string
+  readonly algorithms: readonly string[]
+}
+
 /** An issuer with where its keys come from; what the pure core sees of it is `Issuer`. */
 export type IssuerSource = Issuer & {
   /** `discovery`: RFC 8414, then OpenID Connect. `file`: the text of a JWK set. */
@@ -67,6 +74,8 @@ export type IssuerSource = Issuer & {
   readonly ca: string | null
   readonly jwks_refresh: Seconds
   readonly jwks_max_stale: Seconds
+  /** Left out: nothing is heard of it. */
+  readonly events?: EventSettings
   readonly introspection: IntrospectionSettings | null
 }
 

@@ -39,6 +39,7 @@ export function resolveIssuers(
       jwks_refresh,
       jwks_max_stale,
       introspection: introspectionOf({ value, place }, loading),
+      ...(value.events === undefined ? {} : { events: value.events }),
     }
   })
 }

@@ -104,6 +104,12 @@ function assemble(sections: Parts, sources: readonly Source[], loading: Loading)
   const assertion = single.assertion && resolveAssertion(single.assertion, { ...loading, place: at('assertion'), publicOrigins })
   const store = single.replay?.store ?? 'redis'
   const workers = single.workers && resolveWorkers(single.workers, store, { ...loading, place: at('workers') })
+  for (const one of sections.issuers)
+    if (one?.value.events !== undefined && store === 'memory')
+      loading.findings.problem(
+        under(one.place, 'events'),
+        'what is revoked is kept in Redis: say `replay: { store: redis, ... }`',
+      )
   const tiers = resolveTiers(sections.tiers, loading, sections.clients !== null)
   const clients = resolveRegistry(sections, tiers, loading)
   const issuers = resolveIssuers(

@@ -47,6 +47,20 @@ const claimName = z
   .regex(/^claim\../, 'expected claim.NAME, a claim of its tokens')
   .transform((text) => text.slice('claim.'.length))
 
+const events = z.strictObject({
+  audience: oneOrMore(text).describe('`aud` of its events, one or a list: what its stream calls us.'),
+  token: z
+    .string()
+    .min(32, 'must have 32 characters or more: make one with `openssl rand -hex 32`')
+    .describe('What it must send as `Authorization: Bearer`, from a mounted secret or the environment.')
+    .meta({ title: 'text' }),
+  algorithms: z
+    .array(z.enum(TOKEN_ALGORITHMS))
+    .min(1, 'expected at least one')
+    .prefault(['PS256', 'ES256', 'EdDSA'])
+    .describe('Algorithms it signs events with, whatever it signs tokens with: CAEP transmitters often have RS256 alone.'),
+})
+
 export const issuer = z.strictObject({
   issuer: text.describe('`iss` of its tokens, exactly.'),
   audience: oneOrMore(text).describe('`aud` that tokens for us have; any of a list will do.'),
@@ -84,6 +98,11 @@ export const issuer = z.strictObject({
     .optional(),
   jwks_refresh: time.prefault('10m').describe('How often the keys are fetched; a key that is gone is dropped then.'),
   jwks_max_stale: time.prefault('24h').describe('How long the last keys serve while the issuer is silent.'),
+  events: events
+    .describe(
+      'What it tells of sessions, credentials and risks (Shared Signals, CAEP), delivered to `POST /events` of the admin listener. Left out: nothing is heard of it.',
+    )
+    .optional(),
   introspection: introspection
     .describe(
       'How it is asked whether a token is active (RFC 7662): then its tokens may be opaque. Left out: it is not, and they are JWTs.',

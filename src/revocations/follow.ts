@@ -10,9 +10,11 @@ import type { RevocationList, Terms } from '../verify/revocations.js'
 import type { Seconds } from '../verify/scalars.js'
 import { readName, readTerms, type Target } from './entry.js'
 import { createList, type HeldList } from './list.js'
-import { type Change, openStore, type Position } from './store.js'
+import { type Change, openStore, type Position, type RevocationStore } from './store.js'
 
 export type Following = {
+  /** The list in Redis, to be changed. */
+  readonly store: RevocationStore
   list(): RevocationList
   counts(): ReturnType<HeldList['counts']>
   /** How long ago the list was known to be complete; Infinity: never. */
@@ -147,6 +149,7 @@ export function followRevocations(settings: RedisSettings, { log, changed }: Fol
     changed: () => say(),
   })
   return {
+    store,
     list: () => held,
     counts: () => held.counts(),
     age: () => (performance.now() - known) / 1000,

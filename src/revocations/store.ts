@@ -5,6 +5,7 @@
 //   {revocations}:ends      sorted   names by `until`
 //   {revocations}:changes   stream   the newest changes, `NUMBER-0`: name, and terms where it was not taken out
 //   {revocations}:state     hash     epoch: of this list, since it was begun; version: the number of the last change
+//   {revocations}:heard:ID  string   this event was heard, and need not be again
 
 import { createHash, randomBytes } from 'node:crypto'
 import type { RedisConnection } from '../replay/redis-connection.js'
@@ -30,6 +31,8 @@ export type RevocationStore = {
   slices(): AsyncIterable<readonly string[]>
   /** Adds one, or changes one that is there, which is never made weaker. Returns the terms it then has. */
   revoke(name: string, terms: NewTerms): Promise<Terms>
+  /** The same, for what may be asked for more than once: `id` names the asking. Does nothing when it was done before. */
+  revokeOnce(id: string, name: string, terms: NewTerms): Promise<void>
   /** Takes away the effect of one. False: it has none. */
   unrevoke(name: string, terms: NewTerms): Promise<boolean>
   /** Adds entries that it does not have, or only an older state of: of one that was lost. */
@@ -43,6 +46,8 @@ export type NewTerms = Omit<Terms, 'at'>
 const MOST_CHANGES = 1000
 const KEPT_CHANGES = 10_000
 const SLICE = 1000
+/** How long it is known that something was asked for before (seconds). */
+const KEPT_HEARD = 30 * 86_400
 
 const makeEpoch = (): string => randomBytes(12).toString('base64url')
 
@@ -95,6 +100,7 @@ return { known[1], known[2], redis.call('HLEN', list), since }
 
 // The later of both ends and the later of both dates, where none is later than any.
 const REVOKE = script(`${COMMON}${BEGIN}
+if KEYS[5] and not redis.call('SET', KEYS[5], '1', 'EX', ARGV[4], 'NX') then return '' end
 begin(ARGV[1])
 local terms, before = cjson.decode(ARGV[3]), get(ARGV[2])
 local function wider(a, b)
@@ -148,6 +154,10 @@ export function openStore(redis: RedisConnection, prefix: string): RevocationSto
       } while (cursor !== '0')
     },
     revoke: async (name, terms) => readTerms(String(await run(REVOKE, makeEpoch(), name, JSON.stringify(terms)))),
+    async revokeOnce(id, name, terms) {
+      const heard = `${prefix}{revocations}:heard:${id}`
+      await createRunner(redis, [...keys, heard])(REVOKE, makeEpoch(), name, JSON.stringify(terms), String(KEPT_HEARD))
+    },
     unrevoke: async (name, terms) => (await run(UNREVOKE, name, JSON.stringify(terms))) === 1,
     restore: async (entries) => void (await run(RESTORE, ...entries.flat())),
   }

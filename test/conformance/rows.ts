@@ -2,6 +2,7 @@
 import type { Topic } from '../../scripts/conformance-page.js'
 import type { Row } from './row.js'
 import { DPOP_ROWS } from './rows-dpop.js'
+import { EVENT_ROWS } from './rows-events.js'
 import { HTTP_ROWS } from './rows-http.js'
 import { TOKEN_ROWS } from './rows-tokens.js'
 
@@ -24,6 +25,7 @@ export const TOPICS: readonly Topic[] = [
   { prefix: 'HTTP', title: 'an HTTP gateway (RFC 9110, RFC 9112)', first: 1, count: 43 },
   { prefix: 'SPF', title: 'headers that a client could spoof', first: 0, count: 9 },
   { prefix: 'PD', title: 'problem documents (RFC 9457)', first: 1, count: 10 },
+  { prefix: 'SET', title: 'security events (SSF 1.0, CAEP 1.0, RFC 8935)', first: 1, count: 15 },
 ]
 
-export const ROWS: readonly Row[] = [...DPOP_ROWS, ...TOKEN_ROWS, ...HTTP_ROWS]
+export const ROWS: readonly Row[] = [...DPOP_ROWS, ...TOKEN_ROWS, ...HTTP_ROWS, ...EVENT_ROWS]
