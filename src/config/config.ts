@@ -126,7 +126,7 @@ export type RedisSettings = {
 export type Config = {
   /** Absolute path of routes.yaml. */
   readonly file: string
-  /** Hash of the loaded routes.yaml and its includes. */
+  /** Hash of the loaded routes.yaml, its includes and its clients. */
   readonly policyVersion: string
   readonly listeners: readonly Listener[]
   /** In normal form (lower case, no default port, no slash). */

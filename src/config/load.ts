@@ -65,22 +65,22 @@ function load(source: Source, loading: Loading): Config | null {
   const routes = [...own.routes, ...included.flatMap((one) => readIncluded(one, loading))]
   if (routes.length === 0 && loading.findings.problems().length === 0)
     loading.findings.problem(under(own.main, 'routes'), 'is required: without routes every request is refused')
-  const { clients, source: clientsSource } = readRegistry(own.clients, loading)
-  return assemble({ ...own, routes, clients }, [source, ...included, ...clientsSource], loading)
+  const { clients, sources } = readRegistry(own.clients, loading)
+  return assemble({ ...own, routes, clients }, [source, ...included, ...sources], loading)
 }
 
-type Registered = { readonly clients: readonly Located<ClientInput>[] | null; readonly source: readonly Source[] }
+type Registered = { readonly clients: readonly Located<ClientInput>[] | null; readonly sources: readonly Source[] }
 
 /** The clients, and the file that they are in where it is another one. */
 function readRegistry(clients: Sections['clients'], loading: Loading): Registered {
-  if (clients === null || !('value' in clients)) return { clients, source: [] }
+  if (clients === null || !('value' in clients)) return { clients, sources: [] }
   const source = readSource(absolute(clients), loading.disk)
   if (typeof source === 'string') {
     loading.findings.problem(clients.place, `the file ${source}`)
-    return { clients: [], source: [] }
+    return { clients: [], sources: [] }
   }
   interpolate(source, loading)
-  return { clients: readClientsFile(source, loading), source: [source] }
+  return { clients: readClientsFile(source, loading), sources: [source] }
 }
 
 type Parts = Omit<Sections, 'clients'> & { readonly clients: Registered['clients'] }

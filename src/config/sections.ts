@@ -28,7 +28,7 @@ export type Sections = {
   readonly tiers: ReadonlyMap<string, Located<TierInput> | null>
   readonly upstreams: ReadonlyMap<string, Located<UpstreamInput> | null>
   readonly routes: readonly Located<RouteInput>[]
-  /** A string: the file that holds them. null: there is no registry. */
+  /** A list, or the name of the file that holds one; null: there is no registry. */
   readonly clients: readonly Located<ClientInput>[] | Located<string> | null
 }
 

@@ -79,6 +79,16 @@ const REVOKED: readonly Entry[] = [
 ]
 const pad = (index: number) => part(index, (text) => `${text}=`)
 
+/** `client-1` sends what is granted. */
+const CLIENTS = `
+  - { client_id: client-1, issuer: https://as.example.com, status: testing, highest_tier: high_value, tenants: [tenant-1],
+      audiences: [https://api.example.com], scopes: [case.read, case.write, payments], token_endpoint_auth_method: private_key_jwt,
+      require_pushed_authorization_requests: on, require_signed_request_object: on }
+  - { client_id: client-2, issuer: https://as.example.com, status: testing, highest_tier: high_value, tenants: [tenant-2],
+      token_endpoint_auth_method: tls_client_auth }
+  - { client_id: suspended, issuer: https://as.example.com, status: suspended }
+`
+
 const ROWS: readonly Row[] = [
   // Credentials
   {
@@ -538,6 +548,28 @@ const ROWS: readonly Row[] = [
   { reason: 'token_lifetime', why: 'lives an hour', change: (r) => tokenClaim('exp', r.now + 3600)(r) },
   { reason: 'scope_missing', why: 'one of two scopes', change: tokenClaim('scope', 'case.read') },
   { reason: 'scope_missing', why: 'no scope', change: tokenClaim('scope', undefined) },
+  { reason: 'client_unknown', why: 'nobody registered it', change: tokenClaim('client_id', 'stranger') },
+  { reason: 'client_unknown', why: 'its name in other case', change: tokenClaim('client_id', 'Client-1') },
+  { reason: 'client_inactive', why: 'suspended', change: tokenClaim('client_id', 'suspended') },
+  {
+    reason: 'client_unqualified',
+    why: 'it pushes and signs no requests',
+    path: '/nonce',
+    change: tokenClaim('client_id', 'client-2'),
+  },
+  {
+    reason: 'client_exceeded',
+    why: 'another audience beside ours',
+    change: tokenClaim('aud', ['https://api.example.com', 'https://other.example.com']),
+  },
+  { reason: 'client_exceeded', why: 'a scope that was not approved', change: tokenClaim('scope', 'case.read case.write admin') },
+  {
+    reason: 'tenant_not_registered',
+    why: 'the client of another tenant',
+    path: '/tenants/tenant-1/decision',
+    method: 'POST',
+    change: tokenClaim('client_id', 'client-2'),
+  },
   { reason: 'client_not_allowed', why: 'another client', path: '/partner', change: tokenClaim('client_id', 'client-2') },
   {
     reason: 'tenant_mismatch',
@@ -667,7 +699,7 @@ const ROWS: readonly Row[] = [
 ]
 
 t.test('the negative table', async (t) => {
-  const lab = await startLab()
+  const lab = await startLab({ yaml: (yaml) => ({ ...yaml, clients: CLIENTS }) })
   t.teardown(() => lab.stop())
   if (lab.redis !== null) await revoke(lab.redis, ...REVOKED)
   await waitFor('the list', async () => (await lab.admin('/metrics')).body.includes('holdfast_revocations{kind="subject"} 2'))
