@@ -38,7 +38,7 @@ export type Stage = {
   /** partner-2: certificate, certificate-bound tokens. */
   readonly mtlsPartner: OAuthClient
   readonly mtlsPartnerCertificate: string
-  /** batch-1: its tokens live for an hour. */
+  /** batch-1: its tokens live for an hour, and it is suspended. */
   readonly batch: OAuthClient
   /** A way to the gateway without a certificate, and one with somebody else's. */
   readonly network: Connection

@@ -287,9 +287,15 @@ const RULES: readonly Row[] = [
     },
   },
   {
+    ...profile,
+    what: 'a client that is suspended, with a token that is good',
+    expected: 'client_inactive',
+    run: async (stage, url) => outcomeOf(await stage.batch.call(await stage.batch.ownToken('profile', 'dpop'), 'GET', url)),
+  },
+  {
     ...pay,
-    what: 'a client that may not pay, whatever its token says',
-    expected: 'client_not_allowed',
+    what: 'a client that was not approved for payments, whatever its token says',
+    expected: 'client_unqualified',
     run: async (stage, url) => {
       const token = await stage.portal.userToken('payments', 'ada', 'dpop')
       return outcomeOf(await stage.portal.call(token, 'POST', url, '{}'))
