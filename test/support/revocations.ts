@@ -1,5 +1,6 @@
 // Revocations as `holdfast revoke` writes them, without a process for each.
 
+import type { RedisSettings } from '../../src/config/config.js'
 import { connectRedis } from '../../src/replay/redis-connection.js'
 import { isScoped, nameOf } from '../../src/revocations/entry.js'
 import { createList, type HeldList } from '../../src/revocations/list.js'
@@ -33,9 +34,13 @@ export function listOf(...entries: readonly Entry[]): HeldList {
   return list
 }
 
-/** Works on the list of a Redis. */
-export async function withList<T>(redis: RunningRedis, task: (store: RevocationStore) => Promise<T>): Promise<T> {
-  const connection = connectRedis(settings(redis, { timeout: 10 }))
+/** Works on the list of a Redis, or of the set that `changes` name. */
+export async function withList<T>(
+  redis: RunningRedis,
+  task: (store: RevocationStore) => Promise<T>,
+  changes: Partial<RedisSettings> = {},
+): Promise<T> {
+  const connection = connectRedis(settings(redis, { timeout: 10, ...changes }))
   try {
     if (connection.status !== 'ready') await new Promise((resolve) => connection.once('ready', resolve))
     return await task(openStore(connection, 'holdfast:'))
