@@ -193,6 +193,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       adapters.rates.renew(next.replay.redis)
       adapters.revocations?.renew(next.replay.redis)
     }
+    if (next.audit.stream !== null) adapters.audit.renew(next.audit.stream.redis)
     next.listeners.forEach((listener, index) => {
       const before = previous.config.listeners[index]
       edges[index]?.setLimits(shareOf(next.limits, next.workers))
@@ -286,6 +287,7 @@ async function openAdapters(config: Config, options: GatewayOptions, read: () =>
   const keyRing = createKeyRing(clock)
   const audit = await openAuditLog({
     ...config.audit,
+    host: hostname(),
     issuer: config.assertion.issuer,
     signer: () => keyRing.signing().current,
     refusalsPerSecond: Math.ceil(config.audit.refusals_per_second / config.workers),

@@ -30,7 +30,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     npm: ['yaml', 'zod', 'node:fs', 'node:path', 'node:os', 'node:crypto', 'node:net', 'node:tls', 'node:util'],
   },
   audit: {
-    src: ['verify'],
+    src: ['verify', 'config/config', 'replay/redis-connection', 'replay/redis-errors'],
     npm: ['node:crypto', 'node:fs', 'node:fs/promises', 'node:path', 'node:util', 'node:timers/promises'],
   },
   upstream: {
@@ -84,6 +84,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'revocations',
       'edge/inbound',
       'audit/evidence',
+      'audit/stream',
     ],
     npm: ['node:fs', 'node:path', 'node:util', 'node:crypto', 'node:net', 'node:os', '@peculiar/x509', 'reflect-metadata'],
   },

@@ -40,6 +40,8 @@ type Read = {
 /** A file as it is read. */
 type Open = {
   readonly file: string
+  /** A Redis stream: the whole chain of one worker of one gateway, but for what was trimmed at its old end. */
+  readonly isStream: boolean
   line: number
   events: number
   checkpoints: number
@@ -72,11 +74,11 @@ export class Evidence {
     this.#isRunning = isRunning
   }
 
-  /** Begins a file; the lines that follow are its. */
-  begin(file: string): void {
+  /** Begins a file, or a stream; the lines that follow are its. */
+  begin(file: string, { isStream = false } = {}): void {
     this.#endFile()
     const nothing = { line: 0, events: 0, checkpoints: 0, from: null, to: null, worker: null, first: undefined, hasBegin: false }
-    this.#files.push({ file, ...nothing, last: null, seq: null, unread: null, hasEnded: false, unsigned: 0 })
+    this.#files.push({ file, isStream, ...nothing, last: null, seq: null, unread: null, hasEnded: false, unsigned: 0 })
   }
 
   /** The next line of the file, with its newline, if it has one. Returns the event, where it is one. */
@@ -201,6 +203,8 @@ export class Evidence {
   #join(file: Open, before: Open | undefined): void {
     if (file.first === null || file.first === undefined) {
       if (before !== undefined || !file.hasBegin) this.#sayAt(file, 1, 'problem', BEGINS_NOWHERE)
+    } else if (file.isStream) {
+      this.#sayAt(file, 1, 'note', 'is the oldest there is: nothing is said of what was before (audit.stream.events)')
     } else if (before === undefined) {
       const isWhole = file.hasBegin
       const text = isWhole ? 'goes on from a file that was not given: nothing is said of what was before' : BEGINS_NOWHERE
@@ -233,9 +237,13 @@ const NEWLINE = 0x0a
 const SAID_TWICE = ['at', 'time', 'instance', 'worker']
 const BEGINS_NOWHERE = 'is not where a gateway begins a file: lines before it are missing'
 
-function groupByWorker(files: readonly Open[]): Map<number | null, Open[]> {
-  const groups = new Map<number | null, Open[]>()
-  for (const file of files) groups.set(file.worker, [...(groups.get(file.worker) ?? []), file])
+/** Files by their worker, for those of a gateway are given together; each stream is by itself. */
+function groupByWorker(files: readonly Open[]): Map<number | string | null, Open[]> {
+  const groups = new Map<number | string | null, Open[]>()
+  for (const open of files) {
+    const key = open.isStream ? open.file : open.worker
+    groups.set(key, [...(groups.get(key) ?? []), open])
+  }
   return groups
 }
 

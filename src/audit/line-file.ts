@@ -5,8 +5,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bytes } from '../verify/scalars.js'
 import { Chain, type ChainOptions, type Line } from './chain.js'
+import { openFile } from './file-sink.js'
 import { moveAside } from './rotation.js'
-import { closeSink, isMoved, NEWLINE, openSink, type Sink, STDOUT, sizeOf, syncSink, takeBack, writeAll } from './sink.js'
+import type { Sink, Trouble } from './sink.js'
 
 /** Characters that may wait: beyond, lines are dropped and counted, because memory is worth more than a line nobody waits for. */
 const MOST_QUEUED = 16 * 1024 * 1024
@@ -18,7 +19,7 @@ const RETRY_MS = 1000
 const REFUSE_MS = 100
 /** A disk that takes longer is as good as full: no request hangs on it for a second. */
 const STUCK_MS = 800
-/** How long a full pipe is tried, and closing takes at most: nobody waits then. */
+/** How long closing takes at most: nobody waits then. */
 const PATIENCE_MS = 5000
 
 /** `settle` is there where somebody waits, from `since` on: a line whose request is refused otherwise. */
@@ -33,16 +34,10 @@ const lengthOf = ({ line }: Entry): number => (typeof line === 'string' ? line.l
 export type Rotation = { readonly size: Bytes; readonly keep: number }
 
 export type LineFileOptions = {
-  readonly path: string | null
   readonly chain: ChainOptions
   /** null: files are rotated by somebody else, or not at all. */
   readonly rotate: Rotation | null
   readonly log: (message: string) => void
-}
-
-/** Opens `path` for appending (mode 0600 when new), or standard output. Rejects with a message for the operator. */
-export async function openLineFile(options: LineFileOptions): Promise<LineFile> {
-  return new LineFile(options.path === null ? STDOUT : await openSink(options.path), options)
 }
 
 export class LineFile {
@@ -57,6 +52,8 @@ export class LineFile {
   #problem: string | null = null
   #failedAt = 0
   #stuck = false
+  /** Lines that are being written. */
+  #writing = 0
   #dropped = 0
   /** Of these, how many since lines were last written without delay. */
   #lost = 0
@@ -66,7 +63,9 @@ export class LineFile {
   #stays: string | null = null
   /** Bytes in the file, as far as we know. */
   #size: Bytes
-  readonly #chain: Chain
+  /** null: nothing was written, so that where it goes on is not looked up yet. */
+  #chain: Chain | null = null
+  readonly #chainOptions: ChainOptions
   readonly #rotate: Rotation | null
   readonly #log: (message: string) => void
 
@@ -74,7 +73,7 @@ export class LineFile {
     this.#sink = sink
     this.#torn = sink.torn
     this.#size = sink.size
-    this.#chain = new Chain(sink.last, chain)
+    this.#chainOptions = chain
     this.#rotate = rotate
     this.#log = log
   }
@@ -125,7 +124,7 @@ export class LineFile {
   /** Opens the path anew where the file is there no more, for log rotation by rename. When that fails, the old file goes on. */
   async reopen(): Promise<void> {
     const { path } = this.#sink
-    if (path === null || this.#closed || !(await isMoved(this.#sink))) return
+    if (path === null || this.#closed || !(await this.#sink.isMoved())) return
     while (this.#working !== null) await this.#working
     this.#working = this.#swap(path).finally(() => {
       this.#working = null
@@ -141,17 +140,18 @@ export class LineFile {
     const late = new AbortController()
     await Promise.race([this.#drain(), sleep(PATIENCE_MS, undefined, { signal: late.signal }).catch(() => undefined)])
     late.abort()
-    const lost = this.#queue.length
-    if (lost > 0) this.#log(`audit log: closed with ${lost} lines unwritten: ${this.#problem ?? 'the disk does not answer'}`)
+    const lost = this.#queue.length + this.#writing
+    if (lost > 0)
+      this.#log(`audit log: closed with ${lost} lines unwritten: ${this.#problem ?? `${this.#sink.name} does not answer`}`)
     this.#withdraw(() => true)
-    if (this.#working === null) await closeSink(this.#sink)
+    await this.#sink.close()
   }
 
   async #drain(): Promise<void> {
     while (this.#working !== null) await this.#working
     while (this.#queue.length > 0 && (await this.#commitNext()));
     // Also where nothing was written: whoever wrote before may have had no time to.
-    if (this.#queue.length === 0 && (this.#chain.hasBegun() || this.#size > 0)) await this.#commit([END])
+    if (this.#queue.length === 0 && (this.#chain?.hasBegun() || this.#size > 0)) await this.#commit([END])
   }
 
   #workLater(ms: number): void {
@@ -192,9 +192,12 @@ export class LineFile {
     // Who waits longest came while the batch before was written.
     const first = batch.find(({ settle }) => settle !== null)
     const left = first === undefined ? STUCK_MS : first.since + STUCK_MS - performance.now()
-    const timer = setTimeout(() => this.#becomeStuck(batch), left)
-    const problem = await this.#commit(batch)
+    const trouble: Trouble = (problem) => this.#becomeStuck(batch, problem)
+    const timer = setTimeout(() => trouble(`${this.#sink.name} has not answered for ${STUCK_MS} ms`), left)
+    this.#writing = batch.length
+    const problem = await this.#commit(batch, trouble)
     clearTimeout(timer)
+    this.#writing = 0
     this.#stuck = false
     if (problem !== null) {
       this.#putBack(batch, problem)
@@ -219,33 +222,17 @@ export class LineFile {
   }
 
   /** Null when the batch is written (and synced where somebody waits); else what went wrong, with nothing of it left behind. */
-  async #commit(batch: readonly Entry[]): Promise<string | null> {
-    const sink = this.#sink
-    const sealed = this.#chain.seal(
-      batch.map(({ line }) => line),
-      this.#torn,
-    )
-    const wasTorn = this.#torn
-    const bytes = Buffer.from((wasTorn ? '\n' : '') + sealed.lines.join(''))
-    const progress = { written: 0 }
-    try {
-      await writeAll(sink, bytes, { progress, patience: PATIENCE_MS })
-      if (sink.isFile && batch.some(({ settle }) => settle !== null)) {
-        await syncSink(sink)
-        this.#syncs += 1
-      }
-      this.#torn = false
-      this.#size += bytes.length
-      sealed.written(sealed.lines.length)
-      return null
-    } catch (error) {
-      const { written } = progress
-      if (written > 0 && !(await takeBack(sink, written))) {
-        this.#torn = bytes[written - 1] !== NEWLINE
-        sealed.written(countNewlines(bytes.subarray(wasTorn ? 1 : 0, written)))
-      }
-      return error instanceof Error ? error.message : 'unknown error'
-    }
+  async #commit(batch: readonly Entry[], trouble: Trouble = () => undefined): Promise<string | null> {
+    this.#chain ??= new Chain(await this.#sink.last(trouble), this.#chainOptions)
+    const lines = batch.map(({ line }) => line)
+    const sealed = this.#chain.seal(lines, this.#torn)
+    const isAwaited = batch.some(({ settle }) => settle !== null)
+    const appended = await this.#sink.append(sealed.lines, { isTorn: this.#torn, isAwaited, trouble })
+    this.#torn = appended.isTorn
+    this.#size += appended.bytes
+    if (appended.isSynced) this.#syncs += 1
+    sealed.written(appended.lines)
+    return appended.problem
   }
 
   /** Whoever waits is told no and their lines are gone: their requests are refused. The other lines are tried again, in order. */
@@ -257,9 +244,9 @@ export class LineFile {
     this.#withdraw(({ settle }) => settle !== null)
   }
 
-  #becomeStuck(batch: readonly Entry[]): void {
+  #becomeStuck(batch: readonly Entry[], problem: string): void {
     this.#stuck = true
-    this.#say(`the disk has not answered for ${STUCK_MS} ms`)
+    this.#say(problem)
     for (const { settle } of batch) settle?.(false)
     this.#withdraw(({ settle }) => settle !== null)
   }
@@ -294,13 +281,13 @@ export class LineFile {
   async #swap(path: string): Promise<void> {
     try {
       const old = this.#sink
-      const next = await openSink(path)
-      if (this.#chain.hasBegun()) await this.#commit([END])
+      const next = await openFile(path)
+      if (this.#chain?.hasBegun()) await this.#commit([END])
       this.#sink = next
       this.#torn = next.torn
       this.#size = next.size
       this.#stays = null
-      await closeSink(old)
+      await old.close()
       await this.#commit([])
     } catch (error) {
       const problem = error instanceof Error ? error.message : path
@@ -312,7 +299,7 @@ export class LineFile {
   /** Gives the file a name of its own and goes on in another; those that are too many are deleted. */
   async #turnOver({ size, keep }: Rotation): Promise<void> {
     const { path } = this.#sink
-    this.#size = await sizeOf(this.#sink)
+    this.#size = await this.#sink.length()
     // Somebody else has emptied it meanwhile.
     if (path === null || this.#size < size) return
     const problem = await moveAside(path, keep)
@@ -320,10 +307,4 @@ export class LineFile {
     else if (problem !== this.#stays) this.#log(`audit log: ${problem}`)
     this.#stays = problem
   }
-}
-
-function countNewlines(bytes: Uint8Array): number {
-  let count = 0
-  for (const byte of bytes) if (byte === NEWLINE) count += 1
-  return count
 }

@@ -7,12 +7,19 @@ import { statSync } from 'node:fs'
 import { parse } from 'node:path'
 import type { Seconds } from '../verify/scalars.js'
 import type { Signer } from './chain.js'
-import { openLineFile, type Rotation } from './line-file.js'
+import { openFile, openStdout } from './file-sink.js'
+import { LineFile, type Rotation } from './line-file.js'
+import type { Sink } from './sink.js'
+import { openStream, type StreamSettings } from './stream.js'
 import type { AuditEvent, AuditLog } from './types.js'
 
 export type AuditLogOptions = {
   /** null: standard output; then `writeDurable` means written, not synced. */
   readonly file: string | null
+  /** In place of a file; null: there is none. */
+  readonly stream: StreamSettings | null
+  /** Names this gateway, and stays over restarts. */
+  readonly host: string
   readonly refusalsPerSecond: number
   /** Names this start of this gateway, for `seq` begins anew with each. */
   readonly instance: string
@@ -29,6 +36,8 @@ export type AuditLogOptions = {
 export type OpenAuditLog = AuditLog & {
   /** Opens the file anew after it was renamed (log rotation). */
   reopen(): Promise<void>
+  /** Credentials of the stream's Redis, from its next connection on. */
+  renew(redis: StreamSettings['redis']): void
   /** Lines dropped, fsyncs done, refusals that were only counted: since the start. */
   counters(): { readonly dropped: number; readonly syncs: number; readonly counted: number }
 }
@@ -50,7 +59,8 @@ export function lastWrite(file: string | null, worker: number): Seconds | null {
 export async function openAuditLog(options: AuditLogOptions): Promise<OpenAuditLog> {
   const { file, issuer, instance, worker, signer, rotate, log } = options
   const chain = { issuer, instance, worker, signer, time: () => new Date() }
-  const lines = await openLineFile({ path: file === null ? null : fileOfWorker(file, worker), chain, rotate, log })
+  const sink = await openSink(options)
+  const lines = new LineFile(sink, { chain, rotate, log })
   const stopFollowing = file === null ? () => undefined : repeat(() => lines.reopen())
   const signs = once(options.checkpoints, () => lines.write({ at: 'interval' }))
   let seq = 0
@@ -74,6 +84,7 @@ export async function openAuditLog(options: AuditLogOptions): Promise<OpenAuditL
       return problem === null ? null : `audit log: ${problem}`
     },
     reopen: () => lines.reopen(),
+    renew: (redis) => sink.renew?.(redis),
     counters: () => ({ ...lines.counters(), counted: refusals.counted() }),
     close: () => {
       refusals.close()
@@ -82,6 +93,11 @@ export async function openAuditLog(options: AuditLogOptions): Promise<OpenAuditL
       return lines.close()
     },
   }
+}
+
+const openSink = async ({ file, stream, host, worker, log }: AuditLogOptions): Promise<Sink> => {
+  if (stream !== null) return openStream({ ...stream, host, worker, log })
+  return file === null ? openStdout() : openFile(fileOfWorker(file, worker))
 }
 
 /** How often it is looked whether the file is still at its path (milliseconds): who rotates it may not be able to send a signal. */

@@ -12,17 +12,19 @@ import { loadSigningKeys } from '../keys/signing.js'
 import type { Bytes } from '../verify/scalars.js'
 import type { Command, Io } from './command.js'
 
-const HELP = `holdfast audit verify [--config routes.yaml | --jwks FILE ...] [--running] FILE...
+const HELP = `holdfast audit verify [--config routes.yaml | --jwks FILE ...] [--running] FILE... | --stream
 holdfast audit export [--request ID] [--subject SUB] [--client ID] [--since TIME] [--until TIME]
-                      [--config routes.yaml | --jwks FILE ...] [--running] FILE...
+                      [--config routes.yaml | --jwks FILE ...] [--running] FILE... | --stream
 
-Reads files of the audit log, in whatever order they are given: those of all workers, and those that rotation put aside.
+Reads files of the audit log, in whatever order they are given: those of all workers, and those that rotation put aside. Or the Redis
+streams (\`audit.stream\`) of all gateways: a line is then an entry of the stream, counted from its oldest.
 
   verify     says where lines were removed, put in, changed, moved or cut off, and which were never signed
   export     prints the lines of what is asked for, all that is asked at once, as they stand; what \`verify\` finds goes to stderr
 
   --config   the keys that checkpoints are signed with are those of this configuration (default: routes.yaml)
   --jwks     or those of a JWK set, as /.well-known/jwks.json of the admin listener has it; keep one of each key that ever signed
+  --stream   the streams in the Redis of \`audit.stream\` in --config
   --running  the gateway runs, or was killed, so that the newest file of each worker need not end with its signature
   --request  the request id that the client was told, and the upstream
   --since    RFC 3339 times, such as 2026-03-31T12:00:00Z: events of then or later; --until: before then
@@ -49,7 +51,8 @@ export const audit: Command = {
     if (keys === null) return 1
     const evidence = new Evidence({ keys, isRunning: wanted.running })
     const isWanted = wanted.step === 'export' ? filterOf(wanted.filter) : () => false
-    if (!(await readAll(wanted.files, { evidence, isWanted, io }))) return 1
+    const reading = { evidence, isWanted, io }
+    if (!(await (wanted.stream ? readStreamsOf(wanted.config, reading) : readAll(wanted.files, reading)))) return 1
     return report(evidence.end(), wanted.step, io)
   },
 }
@@ -67,6 +70,7 @@ type Wanted = {
   readonly config: string
   readonly jwks: readonly string[]
   readonly running: boolean
+  readonly stream: boolean
   readonly filter: Filter
 }
 
@@ -74,6 +78,7 @@ const OPTIONS = {
   config: { type: 'string' },
   jwks: { type: 'string', multiple: true },
   running: { type: 'boolean' },
+  stream: { type: 'boolean' },
   request: { type: 'string' },
   subject: { type: 'string' },
   client: { type: 'string' },
@@ -85,13 +90,15 @@ const OPTIONS = {
 function readArguments(args: readonly string[]): Wanted | string {
   try {
     const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options: OPTIONS })
-    const { config = 'routes.yaml', jwks = [], running = false, ...filter } = values
+    const { config = 'routes.yaml', jwks = [], running = false, stream = false, ...filter } = values
     const [step, ...files] = positionals
     if (step !== 'verify' && step !== 'export') return 'expected verify or export'
-    if (files.length === 0) return `${step} expects the files of the log`
+    if ((files.length === 0) !== stream) return `${step} expects the files of the log, or --stream`
     if (step === 'verify' && Object.keys(filter).length > 0) return 'verify reads whole files: leave the filter out'
     const unread = [filter.since, filter.until].find((time) => time !== undefined && Number.isNaN(Date.parse(time)))
-    return unread === undefined ? { step, files, config, jwks, running, filter } : 'expected a time such as 2026-03-31T12:00:00Z'
+    return unread === undefined
+      ? { step, files, config, jwks, running, stream, filter }
+      : 'expected a time such as 2026-03-31T12:00:00Z'
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }
@@ -167,6 +174,37 @@ async function readAll(files: readonly string[], { evidence, isWanted, io }: Rea
   return true
 }
 
+/** False: it was said why they can't be read. */
+async function readStreamsOf(config: string, { evidence, isWanted, io }: Reading): Promise<boolean> {
+  const { config: loaded, problems } = loadConfig(resolve(io.cwd, config), io.env)
+  const redis = loaded?.audit.stream?.redis
+  if (redis === undefined) {
+    for (const problem of problems) io.err(formatProblem(problem))
+    io.err(`holdfast audit: ${config} names no audit.stream, whose Redis would be asked`)
+    return false
+  }
+  const { readStreams } = await import('../audit/stream.js')
+  try {
+    for await (const { stream, lines } of readStreams(redis)) {
+      evidence.begin(stream, { isStream: true })
+      let count = 0
+      for await (const line of lines) {
+        const event = evidence.take(line)
+        if (event !== null && isWanted(event)) io.out(Buffer.from(line).toString('utf8').trimEnd())
+        count += 1
+        if (count % SHOW_EVERY_ENTRIES === 0) io.terminal?.progress(`${stream}: ${count} entries`)
+      }
+    }
+    return true
+  } catch (error) {
+    io.err(`holdfast audit: the streams can't be read: ${error instanceof Error ? error.message : String(error)}`)
+    return false
+  } finally {
+    io.terminal?.progress(null)
+  }
+}
+
+const SHOW_EVERY_ENTRIES = 5000
 const SHOW_EVERY: Bytes = 4 * 1024 * 1024
 const NEWLINE = 0x0a
 

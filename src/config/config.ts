@@ -155,6 +155,8 @@ export type Config = {
   readonly nonceSecrets: readonly string[]
   readonly audit: {
     readonly file: string | null
+    /** Redis streams in place of a file; null: there are none. */
+    readonly stream: { readonly redis: RedisSettings; readonly events: number } | null
     readonly refusals_per_second: number
     /** While lines are written, how often what was written is signed. */
     readonly checkpoints: Seconds

@@ -11,7 +11,7 @@ import { readCertificates } from './files.js'
 export type Expiry = { readonly kind: string; readonly name: string; readonly at: Seconds }
 
 /** Everything that has an end. Of a chain or a bundle, the first to end. */
-export function expiriesOf({ listeners, admin, upstreams, issuers, replay, tracing }: Config): readonly Expiry[] {
+export function expiriesOf({ listeners, admin, upstreams, issuers, replay, audit, tracing }: Config): readonly Expiry[] {
   const redis = replay.store === 'redis' ? replay.redis.tls : null
   const named: readonly (readonly [kind: string, name: string, pem: string | null | undefined])[] = [
     ...listeners.flatMap((listener) => {
@@ -33,6 +33,8 @@ export function expiriesOf({ listeners, admin, upstreams, issuers, replay, traci
     ['tracing_ca', 'collector', tracing?.tls.ca],
     ['redis', 'replay', redis?.cert],
     ['redis_ca', 'replay', redis?.ca],
+    ['redis', 'audit', audit.stream?.redis.tls?.cert],
+    ['redis_ca', 'audit', audit.stream?.redis.tls?.ca],
   ]
   return [
     ...named.flatMap(([kind, name, pem]) => {

@@ -13,7 +13,10 @@ const FIXED: Readonly<Record<string, (config: Config) => unknown>> = {
   admin: ({ admin: { host, port, tls } }) => ({ host, port, tls: tls !== null }),
   workers: ({ workers }) => workers,
   replay: ({ replay }) => (replay.store === 'redis' ? { ...replay, redis: withoutCredentials(replay.redis) } : replay),
-  audit: ({ audit }) => audit,
+  audit: ({ audit: { stream, ...audit } }) => ({
+    ...audit,
+    stream: stream && { ...stream, redis: withoutCredentials(stream.redis) },
+  }),
   tracing: ({ tracing }) => tracing && { otlp: tracing.otlp },
 }
 

@@ -50,7 +50,16 @@ export const dpop = z.strictObject({
 })
 
 export const audit = z.strictObject({
-  file: path.describe('Where events go, one JSON line each; left out: standard output.').optional(),
+  file: path.describe('Where events go, one JSON line each; left out: standard output, or `stream`.').optional(),
+  stream: z
+    .strictObject({
+      redis: redis.describe('A Redis, as `replay.redis`; better another one, with `appendfsync always` and `noeviction`.'),
+      events: count(1000, 1_000_000_000)
+        .prefault(1_000_000)
+        .describe('Entries kept, about, in the stream of each worker; older ones are trimmed.'),
+    })
+    .describe('In place of `file`: a Redis stream for each worker, `durable` when Redis and `wait` replicas have the entry.')
+    .optional(),
   refusals_per_second: count(1, 1_000_000)
     .prefault(100)
     .describe('Refusals of callers who have proven nothing that are written; the rest are counted.'),

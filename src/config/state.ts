@@ -58,15 +58,19 @@ function resolveRedis(redis: RedisInput, place: Place, loading: Loading): RedisS
 }
 
 export function resolveAudit(
-  { file, rotate, ...settings }: Single['audit'],
+  { file, stream, rotate, ...settings }: Single['audit'],
   place: Place,
-  { findings }: Loading,
+  loading: Loading,
 ): Config['audit'] {
+  const { findings } = loading
+  if (file !== undefined && stream !== undefined) findings.problem(under(place, 'stream'), 'expected one of `file` and `stream`')
   if (file === undefined && rotate !== undefined)
     findings.problem(under(place, 'rotate'), 'is for a file, and there is none: name it with `file`, or leave this out')
   return {
     ...settings,
     file: file === undefined ? null : absolute({ value: file, place: under(place, 'file') }),
+    stream:
+      stream === undefined ? null : { ...stream, redis: resolveRedis(stream.redis, under(place, 'stream', 'redis'), loading) },
     rotate: rotate ?? null,
   }
 }

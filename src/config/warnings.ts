@@ -87,10 +87,10 @@ function warnOfState({ config, places, warn }: Subject): void {
       at('dpop', 'nonce_secret'),
       'made anew at each start: set it where there are replicas, or each refuses the nonces of the others',
     )
-  if (config.audit.file === null && config.routes.some(isDurable))
+  if (config.audit.file === null && config.audit.stream === null && config.routes.some(isDurable))
     warn(
       at('audit', 'file'),
-      '`audit: durable` is then written to standard output, without knowing that it is on disk: name a file',
+      '`audit: durable` is then written to standard output, without knowing that it is on disk: name a file, or a stream',
     )
   const { tracing } = config
   if (tracing?.otlp.startsWith('http:') && !isLoopback(new URL(tracing.otlp).hostname))

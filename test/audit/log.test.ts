@@ -31,9 +31,6 @@ async function lab(t: Test, more: Partial<AuditLogOptions> = {}) {
   const log = await openAuditLog({
     ...SIGNED,
     file,
-    refusalsPerSecond: 100,
-    instance: 'i-1',
-    worker: 0,
     log: (message) => logged.push(message),
     ...more,
   })

@@ -21,9 +21,6 @@ const openLog = (folder: string, more: Partial<AuditLogOptions> = {}) =>
   openAuditLog({
     ...SIGNED,
     file: join(folder, 'audit.jsonl'),
-    refusalsPerSecond: 100,
-    instance: 'i-1',
-    worker: 0,
     log: () => undefined,
     ...more,
   })

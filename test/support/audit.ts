@@ -8,11 +8,16 @@ const pem = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export
 
 export const auditKeys = loadSigningKeys([pem])
 
-export const SIGNED: Pick<AuditLogOptions, 'issuer' | 'signer' | 'checkpoints' | 'rotate'> = {
+export const SIGNED: Omit<AuditLogOptions, 'file' | 'log'> = {
   issuer: 'https://gateway.example.com',
   signer: () => auditKeys.current,
   checkpoints: 1,
   rotate: null,
+  stream: null,
+  host: 'gateway-1',
+  refusalsPerSecond: 100,
+  instance: 'i-1',
+  worker: 0,
 }
 
 /** One line of JSON each; the events without the checkpoints between them. */

@@ -75,6 +75,8 @@ export type FleetSettings = {
   /** Further members of `assertion`. */
   readonly assertion?: string
   readonly drain?: string
+  /** All of `audit`. */
+  readonly audit?: string
   /** Members of `limits`. */
   readonly limits?: string
   readonly port?: number
@@ -101,6 +103,7 @@ const printYaml = (
     admin: ofAdmin = '',
     redis = '',
     limits = '',
+    audit,
     watch = 'off',
     drain = '5s',
   }: FleetSettings,
@@ -115,7 +118,7 @@ limits: { event_loop_delay: 30s, ${limits} }
 public_origins: [https://${HOST}]
 issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, ${keys} }]
 replay: { store: redis, redis: { url: '${place.redis.url}', timeout: 5s, ${redis} } }
-audit: { file: audit-${port}.jsonl }
+audit: ${audit ?? `{ file: audit-${port}.jsonl }`}
 assertion: { issuer: https://gateway.example.com, key: assertion.key, ${assertion} }
 upstreams: { u: { url: 'http://127.0.0.1:${(place.upstream.address() as AddressInfo).port}', audience: u }, ${upstreams} }
 tiers: { open: { extends: public, audit: all, rate_limit: off }, certificates: { extends: sensitive_read, binding: mtls }, ${tiers} }
