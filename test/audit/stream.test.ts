@@ -203,6 +203,29 @@ t.test('a Redis that is away at the start, full, or without replicas', { timeout
   t.equal(code, 0)
 })
 
+t.test(
+  'a replica that hangs has not got it, also when it is asked for on another connection',
+  { timeout: 120_000 },
+  async (t) => {
+    const redis = await startRedisFor(t)
+    const replica = await startRedisFor(t, { settings: ['--replicaof', '127.0.0.1', String(redis.port)] })
+    const { log } = await openLog(t, redis.url, { redis: { wait: 1, timeout: 1 } })
+    await waitFor('the replica has the first', () => log.writeDurable(event('first')))
+    replica.pause()
+    t.equal(await log.writeDurable(event('second')), false)
+    // Entries are there already, so nothing is written on the new connections: WAIT must not count from nothing.
+    for (let cut = 0; cut < 4; cut++) {
+      await redis.call('CLIENT', 'KILL', 'TYPE', 'normal')
+      await sleep(500)
+      t.ok(log.degraded())
+      t.equal(await log.writeDurable(event(`cut ${cut}`)), false)
+    }
+    replica.resume()
+    await waitFor('the replica has the last', () => log.writeDurable(event('last')))
+    t.ok((await idsIn(replica)).includes('last'))
+  },
+)
+
 t.test('what is done to a stream is found', async (t) => {
   const redis = await startRedisFor(t)
   const write = async (ids: readonly string[], more: More = {}): Promise<readonly string[]> => {
