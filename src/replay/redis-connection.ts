@@ -31,6 +31,11 @@ export function renewCredentials(connection: RedisConnection, settings: RedisSet
   if (settings.sentinels.length > 0) Object.assign(connection.options, sentinelsOf(settings))
 }
 
+/** After a failover the client of a cluster asks who serves what for commands that it may send again, and none of ours is. */
+export function seekNodes(connection: RedisConnection): void {
+  if (connection instanceof Cluster) connection.refreshSlotsCache(() => undefined)
+}
+
 function open(settings: RedisSettings, commands: CommandOptions): RedisConnection {
   const { sentinels, primary, cluster } = settings
   const options = { ...optionsOf(settings), ...commands }

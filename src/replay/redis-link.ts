@@ -1,8 +1,7 @@
 // Is Redis there? A breaker: after the first time-out nobody asks it again until it was looked at and found well (contract §9).
 // Does not know what Redis is used for, nor what makes it well: that is `look`.
 
-import { Cluster } from 'ioredis'
-import type { RedisConnection } from './redis-connection.js'
+import { type RedisConnection, seekNodes } from './redis-connection.js'
 import { phrase } from './redis-errors.js'
 
 /** How often it is looked at while it is well, and how quickly again when it is not (milliseconds). */
@@ -125,11 +124,6 @@ function first() {
     resolve = done
   })
   return { promise, resolve }
-}
-
-/** After a failover the client of a cluster asks who serves what for commands that it may send again, and none of ours is. */
-function seekNodes(redis: RedisConnection): void {
-  if (redis instanceof Cluster) redis.refreshSlotsCache(() => undefined)
 }
 
 /** A cluster finds its nodes itself. */
