@@ -180,6 +180,19 @@ t.test(
   },
 )
 
+t.test('ends in good time when Redis does not answer, and says what is lost', async (t) => {
+  const redis = await startRedisFor(t)
+  const { log, logged } = await openLog(t, redis.url, { redis: { timeout: 1 } })
+  await waitFor('the first line', () => log.writeDurable(event('first')))
+  redis.pause()
+  log.write(event('second'))
+  const started = performance.now()
+  await log.close()
+  t.ok(performance.now() - started < 15_000, '5 s are waited')
+  t.match(logged.join('\n'), /closed with [12] lines unwritten: Redis/)
+  redis.resume()
+})
+
 t.test('a Redis that is away at the start, full, or without replicas', { timeout: 120_000 }, async (t) => {
   const redis = await startRedisFor(t)
   await redis.kill()
