@@ -20,7 +20,7 @@ import { registryReadings } from './config/overdue.js'
 import { type Enforcement, enforce, refuseBroken } from './edge/enforce.js'
 import { watchEventLoop } from './edge/overload.js'
 import { type Edge, type EdgeCounts, openEdge } from './edge/server.js'
-import { createReceiver } from './events/receive.js'
+import { type Hearing, hearEvents } from './events/hear.js'
 import { createKeyRing } from './keys/ring.js'
 import { createRateLimiter } from './limits/rate.js'
 import { METRICS, type Part } from './metrics/catalogue.js'
@@ -87,7 +87,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     issuer_keys: running.issuerKeys.degraded(),
     introspection: running.introspector.degraded(),
     replay_store: [adapters.replay.degraded()],
-    revocations: [adapters.revocations?.degraded() ?? null],
+    revocations: [adapters.revocations?.degraded() ?? null, ...(events?.problems() ?? [])],
     audit: [adapters.audit.degraded()],
     reload: [reloads.problem],
   })
@@ -97,6 +97,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       isOverloaded: overloadOf(adapters, shareOf(running.config.limits, running.config.workers)) !== null,
       parts: Object.values(parts()).flat(),
     })
+  let events: Hearing | null = null
   let edges: readonly Edge[] = []
   const readings = (): Readings => {
     const { config, issuerKeys, caches, expiries } = running
@@ -152,16 +153,19 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   const { metrics } = adapters
   const ownMetrics = async (): Promise<string> => sumMetrics([await metrics.asJson()])
   const store = adapters.revocations?.store
+  const heard = { current: () => running, clock, log: options.log, asks: options.worker === 0 }
+  events = store === undefined ? null : hearEvents({ ...heard, store })
   const admin = await openAdmin({
     ...config.admin,
     jwks: adapters.keyRing.jwks,
     readiness,
     metrics: options.metrics ?? ownMetrics,
-    ...(store === undefined ? {} : { events: createReceiver({ current: () => running, store, clock, log: options.log }) }),
+    ...(events === null ? {} : { events: events.deliver }),
   })
   try {
     edges = await Promise.all(config.listeners.map((_, index) => openListener(index, adapters, () => running)))
   } catch (error) {
+    events?.close()
     await close(adapters, running, admin)
     throw error
   }
@@ -240,6 +244,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       if (lost > 0) options.log(`drain: ${lost} request(s) were cut off after ${drain} s`)
       // Whoever they were for has gone, but what became of them belongs in the audit log.
       await Promise.race([Promise.allSettled(adapters.requests), sleep(LAST_REQUESTS * 1000, undefined, { ref: false })])
+      events?.close()
       await close(adapters, running, admin)
     },
   }

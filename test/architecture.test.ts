@@ -15,7 +15,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     src: ['verify', 'config/config', 'replay/redis-connection', 'replay/redis-errors', 'replay/redis-link'],
     npm: ['node:crypto', 'node:events'],
   },
-  events: { src: ['verify', 'config/config', 'revocations'], npm: ['node:crypto'] },
+  events: { src: ['verify', 'config/config', 'revocations', 'keys/addresses'], npm: ['undici', 'node:crypto'] },
   limits: { src: ['verify', 'config/config', 'replay'], npm: ['rate-limiter-flexible', 'ioredis', 'node:crypto'] },
   keys: {
     src: ['verify', 'config/config'],

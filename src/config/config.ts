@@ -56,10 +56,13 @@ export type Limits = {
   readonly event_loop_delay: Seconds
 }
 
-/** What an issuer is known by when it delivers security events (RFC 8935). */
+/** How security events of an issuer come to us. */
 export type EventSettings = {
   readonly audience: readonly string[]
-  readonly token: string
+  /** What it is known by when it pushes them (RFC 8935); null: it does not. */
+  readonly token: string | null
+  /** Where they are asked for (RFC 8936), and what we are known by there; null: nowhere. */
+  readonly poll: { readonly endpoint: string; readonly token: string; readonly interval: Seconds } | null
   readonly algorithms: readonly string[]
 }
 

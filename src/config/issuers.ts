@@ -39,7 +39,7 @@ export function resolveIssuers(
       jwks_refresh,
       jwks_max_stale,
       introspection: introspectionOf({ value, place }, loading),
-      ...(value.events === undefined ? {} : { events: value.events }),
+      ...eventsOf({ value, place }, loading),
     }
   })
 }
@@ -80,6 +80,17 @@ function keysOf({ value, place }: Located<IssuerInput>, loading: Loading): Issue
     return { from: 'file', path: absolute(file), jwks: readJwksFile(file, algorithms, loading) ?? '' }
   }
   return jwks_uri === undefined ? { from: 'discovery' } : { from: 'uri', uri: jwks_uri }
+}
+
+function eventsOf({ value: { events }, place }: Located<IssuerInput>, loading: Loading): Pick<IssuerSource, 'events'> {
+  if (events === undefined) return {}
+  const { token = null, poll = null } = events
+  if (token === null && poll === null)
+    loading.findings.problem(
+      under(place, 'events'),
+      'says how events come with `token` (pushed to us), `poll` (asked for), or both',
+    )
+  return { events: { ...events, token, poll } }
 }
 
 function introspectionOf({ value, place }: Located<IssuerInput>, loading: Loading): IntrospectionSettings | null {

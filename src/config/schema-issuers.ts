@@ -52,8 +52,17 @@ const events = z.strictObject({
   token: z
     .string()
     .min(32, 'must have 32 characters or more: make one with `openssl rand -hex 32`')
-    .describe('What it must send as `Authorization: Bearer`, from a mounted secret or the environment.')
-    .meta({ title: 'text' }),
+    .describe('What it must send as `Authorization: Bearer` when it pushes events, from a mounted secret or the environment.')
+    .meta({ title: 'text' })
+    .optional(),
+  poll: z
+    .strictObject({
+      endpoint: fetchUrl.describe('Where events of our stream are asked for. https, http only to loopback.'),
+      token: text.describe('What we send there as `Authorization: Bearer`, from a mounted secret or the environment.'),
+      interval: timeout.prefault('5s').describe('How often.'),
+    })
+    .describe('With a transmitter that does not push.')
+    .optional(),
   algorithms: z
     .array(z.enum(TOKEN_ALGORITHMS))
     .min(1, 'expected at least one')
@@ -100,7 +109,7 @@ export const issuer = z.strictObject({
   jwks_max_stale: time.prefault('24h').describe('How long the last keys serve while the issuer is silent.'),
   events: events
     .describe(
-      'What it tells of sessions, credentials and risks (Shared Signals, CAEP), delivered to `POST /events` of the admin listener. Left out: nothing is heard of it.',
+      'What it tells of sessions, credentials and risks (Shared Signals, CAEP), pushed to `POST /events` of the admin listener, or asked for. Left out: nothing is heard of it.',
     )
     .optional(),
   introspection: introspection

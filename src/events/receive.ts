@@ -1,4 +1,4 @@
-// Takes security events that are pushed to us (RFC 8935) and makes revocations of them. Who delivers is known by a token of its own before a
+// Takes security events, pushed to us (RFC 8935) or asked for (poll.ts), and makes revocations of them. Who delivers is known by a token of its own before a
 // signature is looked at; an event that was heard before changes nothing again, even where its revocation was taken back since.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
@@ -33,16 +33,26 @@ const KEPT: Seconds = 30 * 86_400
 /** Characters of an event that stand in the log and in the list. */
 const LONGEST = 200
 
-export function createReceiver({ current, store, clock, log }: ReceiverOptions) {
-  return async ({ authorization, body }: Delivery): Promise<Receipt> => {
-    const { config, issuerKeys } = current()
-    const all = config.issuers.flatMap(transmitterOf)
+export type Receiver = {
+  /** What somebody delivered. */
+  deliver(delivery: Delivery): Promise<Receipt>
+  /** One event of a transmitter that is known. */
+  take(set: string, transmitter: Transmitter): Promise<Receipt>
+}
+
+export function createReceiver({ current, store, clock, log }: ReceiverOptions): Receiver {
+  const deliver = async ({ authorization, body }: Delivery): Promise<Receipt> => {
+    const all = transmittersOf(current().config.issuers).filter(({ settings }) => settings.token !== null)
     if (all.length === 0) return { status: 404, error: null }
-    const transmitter = all.find(({ settings }) => isBearer(authorization, settings.token))
+    const transmitter = all.find(({ settings }) => isBearer(authorization, settings.token ?? ''))
     if (transmitter === undefined)
       return { status: 401, error: { err: 'authentication_failed', description: 'this receiver does not know the token' } }
+    return take(body, transmitter)
+  }
+
+  const take = async (set: string, transmitter: Transmitter): Promise<Receipt> => {
     const now = clock()
-    const event = await readSet(body, transmitter, { keysFor: issuerKeys.keysFor, now })
+    const event = await readSet(set, transmitter, { keysFor: current().issuerKeys.keysFor, now })
     if ('err' in event) return refuse(event, log)
     const consequence = consequenceOf(event, now)
     const name = shortName(event.type)
@@ -68,10 +78,12 @@ export function createReceiver({ current, store, clock, log }: ReceiverOptions) 
     }
     return ACCEPTED
   }
+  return { deliver, take }
 }
 
-const transmitterOf = (issuer: IssuerSource): readonly Transmitter[] =>
-  issuer.events === undefined ? [] : [{ issuer, settings: issuer.events }]
+/** Issuers that are heard. */
+export const transmittersOf = (issuers: readonly IssuerSource[]): readonly (Transmitter & { readonly issuer: IssuerSource })[] =>
+  issuers.flatMap((issuer) => (issuer.events === undefined ? [] : [{ issuer, settings: issuer.events }]))
 
 const ACCEPTED: Receipt = { status: 202, error: null }
 

@@ -1,40 +1,16 @@
 // Shared Signals as a transmitter sends them: pushed over HTTP to a gateway with a real Redis, which then refuses what they are about.
 // Titles begin with the row of the checklist of CAEP receivers that they prove.
-import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { type Draft, issuerKey, makeDraft } from '../support/draft.js'
+import { AUDIENCE, ISSUER, type Json, makeSet, printSet, type Set, seconds, user } from '../support/events.js'
 import { waitFor } from '../support/fleet.js'
 import { makeKey, signJwt } from '../support/jwt.js'
 import { HOST, type Lab, startLab } from '../support/lab.js'
 import { entryName, termsOf, withList } from '../support/revocations.js'
 
-const ISSUER = 'https://as.example.com'
 const TOKEN = '0123456789abcdef0123456789abcdef'
-const AUDIENCE = 'https://gateway.example.com/events'
 const CAEP = 'https://schemas.openid.net/secevent/caep/event-type/'
 const SSF = 'https://schemas.openid.net/secevent/ssf/event-type/'
-const seconds = (): number => Math.floor(Date.now() / 1000)
-
-type Json = Record<string, unknown>
-type Set = { header: Json; claims: Json; key: typeof issuerKey }
-
-const user = (sub: string, iss = ISSUER): Json => ({ format: 'iss_sub', iss, sub })
-
-/** An event that is taken as it is; a test changes one thing of it. */
-const makeSet = (type: string, sub_id: Json | null, event: Json = {}): Set => ({
-  header: { typ: 'secevent+jwt', alg: 'ES256', kid: 'issuer-1' },
-  claims: {
-    iss: ISSUER,
-    aud: AUDIENCE,
-    iat: seconds(),
-    jti: randomUUID(),
-    ...(sub_id === null ? {} : { sub_id }),
-    events: { [type.includes(':') ? type : CAEP + type]: event },
-  },
-  key: issuerKey,
-})
-
-const print = ({ header, claims, key }: Set): string => signJwt(header, claims, key.privateKey)
 
 type Answer = { readonly status: number; readonly text: string; readonly headers: Headers }
 type Receiver = Lab & { push(set: Set | string, headers?: Record<string, string>): Promise<Answer> }
@@ -49,7 +25,7 @@ async function start(t: Test): Promise<Receiver> {
     const response = await fetch(`http://127.0.0.1:${lab.adminPort}/events`, {
       method: 'POST',
       headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/secevent+jwt', ...headers },
-      body: typeof set === 'string' ? set : print(set),
+      body: typeof set === 'string' ? set : printSet(set),
     })
     return { status: response.status, text: await response.text(), headers: response.headers }
   }
