@@ -13,7 +13,6 @@ import { isDeepStrictEqual } from 'node:util'
 import { type Health, readinessOf } from './admin/health.js'
 import { type Admin, openAdmin } from './admin/server.js'
 import { lastWrite, openAuditLog } from './audit/log.js'
-import { revocationEvent, revocationsLoaded } from './audit/revocation.js'
 import { newCacheCounts } from './caches.js'
 import type { Config, Listener } from './config/config.js'
 import { registryReadings } from './config/overdue.js'
@@ -29,7 +28,7 @@ import { createMetrics, type MetricsJson, type Readings, type ReloadReport } fro
 import { sumMetrics } from './metrics/sum.js'
 import { createMemoryStore } from './replay/memory.js'
 import { createRedisStore } from './replay/redis.js'
-import { followRevocations } from './revocations/follow.js'
+import { openRevoking } from './revoking.js'
 import {
   type Adapters,
   assemble,
@@ -43,9 +42,7 @@ import {
   shareOf,
 } from './running.js'
 import type { Traces } from './tracing/traces.js'
-import { createOpenStreams } from './upstream/streams.js'
 import { isDismissed } from './verify/registration.js'
-import { revokedBy } from './verify/revocations.js'
 import type { Seconds } from './verify/scalars.js'
 
 export type Gateway = {
@@ -303,21 +300,7 @@ async function openAdapters(config: Config, options: GatewayOptions, read: () =>
   const redis = config.replay.store === 'redis' ? config.replay.redis : null
   const replay =
     redis === null ? createMemoryStore() : createRedisStore(redis, { clock, log, clockSkew: largestSkew(config), ranBefore })
-  const revocations =
-    redis === null
-      ? null
-      : followRevocations(redis, {
-          log,
-          changed: (changes, list) => {
-            if (changes === null && list.size > 0) audit.write(revocationsLoaded(list.size, clock()))
-            for (const change of changes ?? []) audit.write(revocationEvent(change, clock()))
-            streams.endRevoked()
-          },
-        })
-  const streams = createOpenStreams(
-    ({ token, inbound }) =>
-      token !== null && revocations !== null && revokedBy({ token, inbound }, clock(), revocations.list()) !== null,
-  )
+  const { revocations, streams } = openRevoking({ redis, audit, clock, log })
   await Promise.all([replay.start(), revocations?.start()])
   const loopDelay = createHistogram(METRICS.holdfast_event_loop_delay_seconds.bounds)
   return {

@@ -122,12 +122,12 @@ const RULES: Readonly<Record<string, Rule>> = {
     ],
     npm: ['node:http'],
   },
+  revoking: { src: ['verify', 'config/config', 'audit', 'revocations/follow', 'upstream/streams'], npm: [] },
   gateway: {
     src: [
       'verify',
       'replay',
       'limits',
-      'revocations',
       'events',
       'keys/ring',
       'config/config',
@@ -138,7 +138,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'caches',
       'metrics',
       'running',
-      'upstream/streams',
+      'revoking',
       'tracing/traces',
     ],
     npm: ['node:crypto', 'node:net', 'node:os', 'node:timers/promises', 'node:util'],
