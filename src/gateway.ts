@@ -135,7 +135,11 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
         results,
         duration: duration.readings(),
       })),
-      revocations: adapters.revocations && { counts: adapters.revocations.counts(), age: adapters.revocations.age() },
+      // Infinity is no JSON, and as that it goes to the process that adds up.
+      revocations: adapters.revocations && {
+        counts: adapters.revocations.counts(),
+        age: Math.min(adapters.revocations.age(), process.uptime()),
+      },
       issuers,
       expiries: [
         ...expiries,

@@ -128,7 +128,7 @@ export const METRICS = {
   holdfast_revocations: gauge('max', 'Entries of the list of revocations that refuse, by what they revoke.', 'kind'),
   holdfast_revocations_age_seconds: gauge(
     'max',
-    'How long ago the list of revocations was known to be complete; over revocations.max_stale, tiers with replay_outage: closed refuse. +Inf: never.',
+    'How long ago the list of revocations was known to be complete; over revocations.max_stale, tiers with replay_outage: closed refuse. Where it never was: since the start of the process; then they refuse at once.',
   ),
   holdfast_issuer_keys: gauge('min', 'Keys of an issuer that can be used now.', 'issuer'),
   holdfast_expiry_timestamp_seconds: gauge(

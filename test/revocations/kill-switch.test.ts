@@ -1,6 +1,7 @@
 // The kill switch as an operator uses it: `holdfast revoke` as a process of its own, two gateways, one Redis that keeps its data on disk.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { clientKey, makeDraft, printDraft } from '../support/draft.js'
@@ -92,4 +93,24 @@ t.test('while both serve 1,000 requests a second: refused at the other gateway w
   t.ok(took < 10_000, `${took} ms`)
   for (let i = 0; i < 10; i++) t.equal((await second.send(pay())).status, 401, 'and never granted again')
   for (const { p99 } of await running) t.comment(`p99 ${p99.toFixed(1)} ms`)
+})
+
+t.test('every worker refuses, and tells how old its list is', async (t) => {
+  const place = await makePlace(t)
+  const gateway = await serve(t, place, { workers: 2 })
+  await revoke(place.redis, ['jkt', clientKey.jkt])
+  const files = ['', '.1'].map((worker) => join(place.folder, `audit-${gateway.port}${worker}.jsonl`))
+  const enforces = (file: string): boolean => readFileSync(file, 'utf8').includes('"change":"revoked"')
+  await waitFor('both workers', () => files.every(enforces))
+  for (let i = 0; i < 10; i++) t.equal((await gateway.send(pay())).status, 401)
+  const metrics = await (await fetch(`http://127.0.0.1:${gateway.admin}/metrics`)).text()
+  t.match(metrics, /^holdfast_revocations\{kind="jkt"\} 1$/m, 'not the sum of both')
+  t.match(metrics, /^holdfast_revocations_age_seconds \d/m)
+  await place.redis.kill()
+  const late = await serve(t, place, { workers: 2 })
+  t.match(
+    await (await fetch(`http://127.0.0.1:${late.admin}/metrics`)).text(),
+    /^holdfast_revocations_age_seconds \d/m,
+    'without one',
+  )
 })

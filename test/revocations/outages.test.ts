@@ -57,7 +57,7 @@ t.test('denies revocations_unavailable: a start without Redis knows no list', as
   const lab = await start(t, { replay: `{ store: redis, redis: { url: 'redis://127.0.0.1:${await freePort()}' } }` })
   t.equal(await ask(lab, '/mtls'), 'revocations_unavailable')
   t.equal(await ask(lab, '/lenient'), 'granted')
-  t.match((await lab.admin('/metrics')).body, /holdfast_revocations_age_seconds \+Inf/)
+  t.match((await lab.admin('/metrics')).body, /holdfast_revocations_age_seconds \d/)
 })
 
 t.test('a gateway without Redis has no list, and says nothing of one', async (t) => {
