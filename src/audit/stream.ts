@@ -4,7 +4,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RedisSettings } from '../config/config.js'
-import { connectRedis, type RedisConnection, renewCredentials, seekNodes } from '../replay/redis-connection.js'
+import { connectRedis, type RedisConnection, renewCredentials, findNodes } from '../replay/redis-connection.js'
 import { phrase } from '../replay/redis-errors.js'
 import { hashOfLine } from './chain.js'
 import type { Appended, Sink, Trouble } from './sink.js'
@@ -74,7 +74,7 @@ export async function openStream(options: StreamOptions): Promise<Sink> {
         return await task()
       } catch (error) {
         trouble(`Redis: ${wordsFor(error)}`)
-        seekNodes(redis)
+        findNodes(redis)
         await sleep(Math.min(SOONEST_MS * 2 ** attempt, LATEST_MS), undefined, { signal: closed.signal })
       }
     }

@@ -31,8 +31,8 @@ export function renewCredentials(connection: RedisConnection, settings: RedisSet
   if (settings.sentinels.length > 0) Object.assign(connection.options, sentinelsOf(settings))
 }
 
-/** After a failover the client of a cluster asks who serves what for commands that it may send again, and none of ours is. */
-export function seekNodes(connection: RedisConnection): void {
+/** Asks a cluster anew which node has which keys: its client does so only for commands that it may send again, and none of ours is. */
+export function findNodes(connection: RedisConnection): void {
   if (connection instanceof Cluster) connection.refreshSlotsCache(() => undefined)
 }
 

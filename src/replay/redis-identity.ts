@@ -48,12 +48,16 @@ export type IdentityOptions = {
   readonly log: (message: string) => void
 }
 
+/** Ends of keys that lie evenly among the slots of a cluster, so that each primary of up to sixteen has one of them. */
+const PARTS = '18 5x dj 3r d2 pv uh iy ly h9 uv q6 9s 5f dt ha'.split(' ').map((tag) => `{${tag}}`)
+
 /**
  * Our own record in the store says since when it remembers: `<floor>:<random>`, without expiry, one for each server it may be
  * (run id and replication id), so that every process reads the same and all agree on who was first to write it. Beside it stands which server
- * that was.
+ * that was. In a cluster each primary has both.
  */
 export function identifyStore({ redis, prefix, clock, clockSkew, ranBefore, wait, waitMs, log }: IdentityOptions): StoreIdentity {
+  const tags = redis.isCluster ? PARTS : ['']
   let seen: (Epoch & { readonly evicted: number }) | null = null
   let distrust: string | null = null
   let known: ReadonlySet<string> = new Set()
@@ -76,10 +80,7 @@ export function identifyStore({ redis, prefix, clock, clockSkew, ranBefore, wait
   const newFloor = (isSuccessor: boolean): Seconds => (seen === null && !isSuccessor ? firstFloor() : endOfDoubt())
 
   async function look(): Promise<string | null> {
-    const [unwritable, { info, connections }] = await Promise.all([
-      tryToWrite(redis, { key: `${prefix}probe`, wait, waitMs }),
-      readInfo(redis),
-    ])
+    const [unwritable, { info, connections }] = await Promise.all([tryToWrite(), readInfo(redis)])
     const of = (name: string): readonly string[] => info.get(name) ?? []
     if (of('role').some((role) => role !== 'master')) return 'it is a replica and cannot be written'
     if (unwritable !== null) return unwritable
@@ -88,42 +89,54 @@ export function identifyStore({ redis, prefix, clock, clockSkew, ranBefore, wait
 
     const server = sha256([...of('run_id'), ...of('master_replid')].sort().join(' ')).slice(0, 22)
     const key = `${prefix}epoch:${server}`
-    // A replica has it too: so one that was promoted says by itself that it took another's place, even to a process that is new.
-    const last = await redis.get(`${prefix}server`)
-    await redis.set(key, `${newFloor(last !== null && last !== server)}:${randomBytes(12).toString('base64url')}`, 'NX')
-    const value = (await redis.get(key)) ?? ''
+    // Replicas have it too: so one that was promoted says by itself that it took another's place, even to a process that is new.
+    const last = await read(`${prefix}server`)
+    const isSuccessor = last.some((one) => one !== server) && last.some((one) => one !== null)
+    await write(key, epochOf(newFloor(isSuccessor)), 'NX')
+    const values = await read(key)
     // Not before: whoever finds itself named relies on the epoch to be there.
-    if (last !== server) await redis.set(`${prefix}server`, server)
+    if (last.some((one) => one !== server)) await write(`${prefix}server`, server)
+    const value = values.join(' ')
     const evicted = of('evicted_keys').reduce((sum, count) => sum + Number(count), 0)
     if (seen !== null && (seen.key !== key || seen.value !== value || seen.evicted < evicted)) lost()
     // Another process wrote it, by its own clock.
-    const told = Number.parseInt(value, 10)
+    const told = Math.max(...values.map((one) => Number.parseInt(one ?? '', 10)))
     floor = Math.max(floor, Number.isNaN(told) ? endOfDoubt() : Math.min(told, endOfDoubt()))
     seen = { key, value, evicted }
     known = connections
     // One that started after the loss took the store for a new one; whoever knows better tells it, and all that come later.
     if (told === 0 && floor > 0) {
-      seen = { key, value: `${floor}:${randomBytes(12).toString('base64url')}`, evicted }
-      await redis.set(key, seen.value)
+      const better = epochOf(floor)
+      await write(key, better)
+      seen = { key, value: tags.map(() => better).join(' '), evicted }
     }
     return null
   }
 
-  // In a cluster the key is on one node of many, so it says nothing of the others.
+  /** In each part of a cluster. */
+  const read = (key: string): Promise<readonly (string | null)[]> => Promise.all(tags.map((tag) => redis.get(key + tag)))
+  const write = (key: string, value: string, ...only: ['NX'] | []) =>
+    Promise.all(tags.map((tag) => redis.set(key + tag, value, ...(only as ['NX']))))
+
+  /** Writes, and waits for replicas where they are demanded: PING would also answer when it is full or read-only. */
+  async function tryToWrite(): Promise<string | null> {
+    const attempt = async (tag: string): Promise<string | null> => {
+      const commands = redis.pipeline().set(`${prefix}probe${tag}`, '1', 'PX', 1000)
+      if (wait > 0) commands.wait(wait, waitMs)
+      const [set, replicas] = (await commands.exec()) ?? []
+      for (const [error] of [set ?? [null], replicas ?? [null]]) if (error) throw error
+      return wait > 0 && Number(replicas?.[1]) < wait ? 'too few replicas have its records' : null
+    }
+    const found = await Promise.all(tags.map(attempt))
+    return found.find((problem) => problem !== null) ?? null
+  }
+
+  // In a cluster the key would have to be on the record's own node.
   const isKnown = (answers: readonly unknown[]): boolean => known.has(answers.join(' '))
   return { floor: () => floor, distrust: () => distrust, epoch: () => (redis.isCluster ? null : seen), isKnown, lost, look }
 }
 
-type Write = { readonly key: string; readonly wait: number; readonly waitMs: number }
-
-/** Writes, and waits for replicas where they are demanded: PING would also answer when it is full or read-only. */
-async function tryToWrite(redis: RedisConnection, { key, wait, waitMs }: Write): Promise<string | null> {
-  const commands = redis.pipeline().set(key, '1', 'PX', 1000)
-  if (wait > 0) commands.wait(wait, waitMs)
-  const [set, replicas] = (await commands.exec()) ?? []
-  for (const [error] of [set ?? [null], replicas ?? [null]]) if (error) throw error
-  return wait > 0 && Number(replicas?.[1]) < wait ? 'too few replicas have its records' : null
-}
+const epochOf = (floor: Seconds): string => `${floor}:${randomBytes(12).toString('base64url')}`
 
 /** Name -> values; of a cluster each node says its own. And on which connections. */
 type Told = { readonly info: ReadonlyMap<string, readonly string[]>; readonly connections: ReadonlySet<string> }

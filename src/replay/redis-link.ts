@@ -1,7 +1,7 @@
 // Is Redis there? A breaker: after the first time-out nobody asks it again until it was looked at and found well (contract §9).
 // Does not know what Redis is used for, nor what makes it well: that is `look`.
 
-import { type RedisConnection, seekNodes } from './redis-connection.js'
+import { findNodes, type RedisConnection } from './redis-connection.js'
 import { phrase } from './redis-errors.js'
 
 /** How often it is looked at while it is well, and how quickly again when it is not (milliseconds). */
@@ -70,15 +70,24 @@ export function watchRedis({ redis, timeout, every = LOOK, look, changed }: Link
     stop()
     looking = false
     if (closed) return
-    // What was found out on a connection that is gone says nothing of the one that is there now.
-    if (on !== connection) return lookAgain(0)
+    // What was found out on a connection that is gone says nothing of the one that is there now. (Of a cluster they go one by one, and what
+    // failed may have failed for that.)
+    if (on !== connection && (found === null || !redis.isCluster)) return lookAgain(0)
     const next = late ? TOO_LATE : found
     failures = next === null ? 0 : failures + 1
     turn(next)
     hasLooked()
-    if (failures > 0) seekNodes(redis)
+    if (failures > 0) findNodes(redis)
     if (failures > 0 && failures % ENOUGH === 0) reconnect(redis)
     lookAgain(next === null ? every : Math.min(SOONEST * 2 ** failures, LATEST))
+  }
+
+  /** Another server may have come into the place of one that was looked at. */
+  function suspect(what: string): void {
+    connection++
+    if (closed || problem !== null) return
+    turn(what)
+    lookAgain(0)
   }
 
   redis.on('ready', () => {
@@ -95,6 +104,11 @@ export function watchRedis({ redis, timeout, every = LOOK, look, changed }: Link
     turn(networkError ?? 'the connection is lost')
     hasLooked()
   })
+  // The client of a cluster goes on when one of its nodes does not.
+  redis.on('-node', () => {
+    suspect('a node of it is lost')
+    findNodes(redis)
+  })
   // It gives up on what it takes for a mistake of ours; it may be one of the network's.
   redis.on('end', () => {
     if (!closed) timer = setTimeout(() => void redis.connect().catch(() => undefined), LATEST).unref()
@@ -106,7 +120,7 @@ export function watchRedis({ redis, timeout, every = LOOK, look, changed }: Link
     trip(next) {
       if (closed || problem !== null) return
       turn(next)
-      seekNodes(redis)
+      findNodes(redis)
       lookAgain(SOONEST)
     },
     close() {

@@ -2,7 +2,7 @@
 // like a replay. Behind them goes the question whether the store is still the one we know: had it been emptied before, that
 // would be seen here, and not seconds later.
 
-import type { RedisConnection } from './redis-connection.js'
+import { findNodes, type RedisConnection } from './redis-connection.js'
 import { phrase } from './redis-errors.js'
 import { CONNECTION, type StoreIdentity } from './redis-identity.js'
 import { type RedisLink, TOO_LATE, whenTimeIsUp } from './redis-link.js'
@@ -76,9 +76,14 @@ async function send(batch: readonly Waiting[], options: RecorderOptions): Promis
     link.trip('it lost its memory')
   }
   const isKnown = isLookedAt && (epoch === null || found === epoch.value)
+  const stumble = (error: Error): void => {
+    // The other keys of a cluster are where they were: it is one slot that moves, and this record was not made.
+    if (/^(MOVED|ASK|TRYAGAIN) /.test(error.message)) findNodes(redis)
+    else link.trip(phrase(error))
+  }
   settle((index) => {
     const [error, answer] = replies[index] ?? [null, undefined]
-    if (error) link.trip(phrase(error))
+    if (error) stumble(error)
     else if (answer === null) return 'used'
     return answer === 'OK' && isCopied && isKnown ? 'first' : 'unavailable'
   })

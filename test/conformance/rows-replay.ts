@@ -104,6 +104,11 @@ export const REPLAY_ROWS: readonly Row[] = [
         'Sentinel: the primary is killed under load, and no accepted proof is accepted again',
         'Sentinel: the replica that takes over lacks the last records, and only a process that is new asks it',
       ),
+      ...of('test/replay/redis-cluster.test.ts')(
+        'Cluster: a primary is killed under load, and no accepted proof is accepted again',
+        'Cluster: a replica takes over by force, without the last records',
+        'Cluster: any one of its nodes restarts empty, and a process that is new is the first to ask',
+      ),
     ],
   },
   {
