@@ -48,6 +48,9 @@ export type IdentityOptions = {
   readonly log: (message: string) => void
 }
 
+/** How long a clock is taken for one of a gateway that runs. */
+const CLOCK_MS = 5000
+
 /** Ends of keys that lie evenly among the slots of a cluster, so that each primary of up to sixteen has one of them. */
 const PARTS = '18 5x dj 3r d2 pv uh iy ly h9 uv q6 9s 5f dt ha'.split(' ').map((tag) => `{${tag}}`)
 
@@ -59,11 +62,15 @@ const PARTS = '18 5x dj 3r d2 pv uh iy ly h9 uv q6 9s 5f dt ha'.split(' ').map((
 export function identifyStore({ redis, prefix, clock, clockSkew, ranBefore, wait, waitMs, log }: IdentityOptions): StoreIdentity {
   const tags = redis.isCluster ? PARTS : ['']
   let seen: (Epoch & { readonly evicted: number }) | null = null
+  let hasWarned = false
   let distrust: string | null = null
   let known: ReadonlySet<string> = new Set()
   let floor: Seconds = 0
 
-  const endOfDoubt = (): Seconds => Math.floor(clock() + clockSkew) + 1
+  /** How far the clock of another gateway was ahead of ours, while all was well: it took proofs that are dated so much later. */
+  let ahead: Seconds = 0
+
+  const endOfDoubt = (): Seconds => Math.floor(clock() + ahead + clockSkew) + 1
   const lost = (): void => {
     const before = floor
     floor = Math.max(floor, endOfDoubt())
@@ -87,6 +94,8 @@ export function identifyStore({ redis, prefix, clock, clockSkew, ranBefore, wait
     const evicting = of('maxmemory_policy').find((policy) => policy !== 'noeviction')
     distrust = evicting === undefined ? null : `it may evict records (${evicting}): set maxmemory-policy noeviction`
 
+    warnOfTwoPrimaries(Math.max(...of('connected_slaves').map(Number)))
+
     const server = sha256([...of('run_id'), ...of('master_replid')].sort().join(' ')).slice(0, 22)
     const key = `${prefix}epoch:${server}`
     // Replicas have it too: so one that was promoted says by itself that it took another's place, even to a process that is new.
@@ -104,6 +113,7 @@ export function identifyStore({ redis, prefix, clock, clockSkew, ranBefore, wait
     floor = Math.max(floor, Number.isNaN(told) ? endOfDoubt() : Math.min(told, endOfDoubt()))
     seen = { key, value, evicted }
     known = connections
+    await compareClocks()
     // One that started after the loss took the store for a new one; whoever knows better tells it, and all that come later.
     if (told === 0 && floor > 0) {
       const better = epochOf(floor)
@@ -111,6 +121,23 @@ export function identifyStore({ redis, prefix, clock, clockSkew, ranBefore, wait
       seen = { key, value: tags.map(() => better).join(' '), evicted }
     }
     return null
+  }
+
+  /** With more than twice as many replicas, a network that falls in two can leave enough on either side. */
+  function warnOfTwoPrimaries(replicas: number): void {
+    if (wait === 0 || replicas <= 2 * wait || hasWarned) return
+    hasWarned = true
+    log(`replay store: with ${replicas} replicas two primaries at once could both record: set wait to ${Math.ceil(replicas / 2)}`)
+  }
+
+  /** The foremost clock of all gateways stands in the store, a look old; one that is mad does not stop the others for long. */
+  async function compareClocks(): Promise<void> {
+    const key = `${prefix}clock`
+    const [told, now] = [Number(await redis.get(key)), clock()]
+    if (told <= now) await redis.set(key, String(now), 'PX', CLOCK_MS)
+    const before = ahead
+    ahead = told <= now ? 0 : Math.min(Math.ceil(told - now) + 1, clockSkew)
+    if (before === 0 && ahead > 2) log(`replay store: the clock of another gateway is ${Math.round(told - now)} s ahead of ours`)
   }
 
   /** In each part of a cluster. */

@@ -14,7 +14,6 @@ t.test('Cluster: a primary is killed under load, and no accepted proof is accept
   t.teardown(() => cluster.stop())
   const open = opener(t, { cluster: urlsOf(cluster.nodes), wait: 1 })
   const stores = [await open(), await open()]
-  for (const store of stores) await eventually('well', isWell(store))
   const running = load(stores)
   await running.more(100)
   const [killed, successor] = [cluster.primaries[0] as RunningRedis, cluster.replicas[0] as RunningRedis]
@@ -23,7 +22,7 @@ t.test('Cluster: a primary is killed under load, and no accepted proof is accept
   // As a replica of its successor: until then no record of theirs is on two nodes.
   await killed.start()
   const stranger = await open()
-  for (const store of [...stores, stranger]) await eventually('well again', isWell(store))
+  for (const store of stores) await eventually('well again', isWell(store))
   await running.more(20)
   await running.stop()
   for (const store of [...stores, stranger, await open()]) t.equal(await acceptedAgain(store, running.accepted), 0)
@@ -35,7 +34,6 @@ t.test('Cluster: a replica takes over by force, without the last records', async
   t.teardown(() => cluster.stop())
   const open = opener(t, { cluster: urlsOf(cluster.nodes), wait: 0 })
   const stores = [await open(), await open()]
-  for (const store of stores) await eventually('well', isWell(store))
   const [primary, replica] = [cluster.primaries[0] as RunningRedis, cluster.replicas[0] as RunningRedis]
   replica.pause()
   await primary.call('CLIENT', 'KILL', 'TYPE', 'replica')
@@ -61,7 +59,6 @@ t.test('Cluster: any one of its nodes restarts empty, and a process that is new 
   const open = opener(t, { cluster: urlsOf(cluster.nodes), wait: 0 })
   for (const node of cluster.nodes) {
     const store = await open()
-    await eventually('well', isWell(store))
     const uses = Array.from({ length: 60 }, () => newUse({ datedAt: seconds() + SKEW, until: seconds() + 70 }))
     const firsts = []
     for (const use of uses) {
@@ -73,7 +70,6 @@ t.test('Cluster: any one of its nodes restarts empty, and a process that is new 
     await node.kill()
     await node.start()
     const stranger = await open()
-    await eventually('well', isWell(stranger))
     t.equal(await acceptedAgain(stranger, firsts), 0)
     await stranger.close()
   }
@@ -86,9 +82,7 @@ t.test('Cluster: any one of its nodes is flushed', async (t) => {
     const open = opener(t, { cluster: urlsOf(cluster.nodes), wait: 0, key_prefix: `turn-${i}:` })
     const store = await open()
     const log: string[] = []
-    const other = await open(seconds, (line) => log.push(line))
-    await eventually('well', isWell(store))
-    await eventually('well', isWell(other))
+    const other = await open({ log: (line) => log.push(line) })
     const late = () => newUse({ datedAt: seconds() + 3 * SKEW, until: seconds() + 70 })
     const uses = Array.from({ length: 60 }, late)
     for (const use of uses) t.equal(await store.firstUse(use), 'first')
@@ -105,8 +99,7 @@ t.test('Cluster: slots move from node to node, with their records, and nothing i
   t.teardown(() => cluster.stop())
   const open = opener(t, { cluster: urlsOf(cluster.nodes), wait: 0 })
   const log: string[] = []
-  const stores = [await open(seconds, (line) => log.push(line)), await open()]
-  for (const store of stores) await eventually('well', isWell(store))
+  const stores = [await open({ log: (line) => log.push(line) }), await open()]
   const running = load(stores)
   await running.more(60)
   const [from, to] = [cluster.nodes[0] as RunningRedis, cluster.nodes[1] as RunningRedis]

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import type { RedisSettings } from '../../src/config/config.js'
-import { createRedisStore } from '../../src/replay/redis.js'
+import { createRedisStore, type RedisStoreOptions } from '../../src/replay/redis.js'
 import type { ProofUse, ReplayStore } from '../../src/replay/store.js'
 import { eventually } from '../support/redis-sets.js'
 import { newUse, seconds } from './contract.js'
@@ -11,13 +11,20 @@ import { settings } from './redis-settings.js'
 /** The largest that a store expects of its callers. */
 export const SKEW = 10
 
-/** Opens stores that share what `changes` says, with a time-out that a busy machine keeps. */
+export type Opening = Partial<RedisStoreOptions>
+
+/** Opens stores that share what `changes` says, with a time-out that a busy machine keeps, and waits until they are well. */
 export const opener =
-  (t: Test, changes: Partial<RedisSettings>) =>
-  async (clock = seconds, log: (line: string) => void = () => undefined): Promise<ReplayStore> => {
-    const store = createRedisStore(settings({ url: null }, { timeout: 1, ...changes }), { clock, log })
+  (t: Test, changes: Partial<RedisSettings>, isWellSoon = true) =>
+  async (options: Opening = {}): Promise<ReplayStore> => {
+    const store = createRedisStore(settings({ url: null }, { timeout: 1, ...changes }), {
+      clock: seconds,
+      log: () => undefined,
+      ...options,
+    })
     t.teardown(() => store.close())
     await store.start()
+    if (isWellSoon) await eventually('well', isWell(store))
     return store
   }
 
@@ -30,11 +37,11 @@ export type Load = {
 }
 
 /** Proofs dated as late as may be, and of all ages down to a minute, a hundred a second, to all stores in turn. */
-export function load(stores: readonly ReplayStore[]): Load {
+export function load(stores: readonly ReplayStore[], skew = SKEW): Load {
   const accepted: ProofUse[] = []
   let isOver = false
   const one = async (turn: number): Promise<void> => {
-    const use = newUse({ datedAt: seconds() + SKEW - (turn % 7) * 10, until: seconds() + 70 })
+    const use = newUse({ datedAt: seconds() + skew - (turn % 7) * 10, until: seconds() + 70 })
     const answer = await stores[turn % stores.length]?.firstUse(use)
     if (answer === 'first') accepted.push(use)
   }

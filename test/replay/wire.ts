@@ -8,6 +8,12 @@ export type Wire = {
   cut(): void
   /** Commands still arrive, answers do not. */
   cutAnswers(): void
+  /** Each answer comes so much later (milliseconds). */
+  delay(ms: number): void
+  /** Half of the next answer on each connection arrives, and then the connection ends. */
+  halveAnswers(): void
+  /** Bytes that were sent to Redis. */
+  sent(): number
   /** New connections go to this port. */
   to(port: number): void
   close(): void
@@ -17,13 +23,27 @@ type Pair = { readonly client: Socket; readonly server: Socket; isCut: boolean; 
 
 export async function openWire(port: number): Promise<Wire> {
   let target = port
+  let lateBy = 0
+  let isHalving = false
+  let sent = 0
   const pairs = new Set<Pair>()
   const listener = createServer((client) => {
     const server = connect(target, '127.0.0.1')
     const pair: Pair = { client, server, isCut: false, isDumb: false }
     pairs.add(pair)
-    client.on('data', (data) => void (pair.isCut || server.write(data)))
-    server.on('data', (data) => void (pair.isCut || pair.isDumb || client.write(data)))
+    const answer = (data: Buffer): void => {
+      if (pair.isCut || pair.isDumb || client.destroyed) return
+      if (isHalving) client.end(data.subarray(0, data.length >> 1))
+      else client.write(data)
+    }
+    client.on('data', (data) => {
+      sent += data.length
+      if (!pair.isCut) server.write(data)
+    })
+    server.on('data', (data) => {
+      if (lateBy === 0) answer(data)
+      else setTimeout(answer, lateBy, data)
+    })
     for (const [one, other] of [
       [client, server],
       [server, client],
@@ -45,6 +65,16 @@ export async function openWire(port: number): Promise<Wire> {
     cutAnswers: () => {
       for (const pair of pairs) pair.isDumb = true
     },
+    delay: (ms) => {
+      lateBy = ms
+    },
+    halveAnswers: () => {
+      isHalving = true
+      setTimeout(() => {
+        isHalving = false
+      }, 200)
+    },
+    sent: () => sent,
     to: (next) => {
       target = next
     },

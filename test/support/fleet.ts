@@ -72,6 +72,8 @@ export type FleetSettings = {
   /** Further members of `admin`, and of `replay.redis`. */
   readonly admin?: string
   readonly redis?: string
+  /** Where Redis is, when it is not the place's own, and how long it may take. */
+  readonly store?: string
   /** Further members of `assertion`. */
   readonly assertion?: string
   readonly drain?: string
@@ -102,6 +104,7 @@ const printYaml = (
     assertion = '',
     admin: ofAdmin = '',
     redis = '',
+    store = `url: '${place.redis.url}', timeout: 5s`,
     limits = '',
     audit,
     watch = 'off',
@@ -117,7 +120,7 @@ watch: ${watch}
 limits: { event_loop_delay: 30s, ${limits} }
 public_origins: [https://${HOST}]
 issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, ${keys} }]
-replay: { store: redis, redis: { url: '${place.redis.url}', timeout: 5s, ${redis} } }
+replay: { store: redis, redis: { ${store}, ${redis} } }
 audit: ${audit ?? `{ file: audit-${port}.jsonl }`}
 assertion: { issuer: https://gateway.example.com, key: assertion.key, ${assertion} }
 upstreams: { u: { url: 'http://127.0.0.1:${(place.upstream.address() as AddressInfo).port}', audience: u }, ${upstreams} }

@@ -43,9 +43,19 @@ export const freePort = async (): Promise<number> => {
 }
 
 /** `settings`: further ones of redis-server, such as `--requirepass`; `password`: what `call` then needs. */
-export async function startRedis({ settings = [], ...options }: RedisOptions = {}): Promise<RunningRedis> {
+export async function startRedis(options: RedisOptions = {}): Promise<RunningRedis> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startOn(await freePort(), options)
+    } catch (error) {
+      // Somebody else may have taken the port meanwhile.
+      if (attempt === 3) throw error
+    }
+  }
+}
+
+async function startOn(port: number, { settings = [], ...options }: RedisOptions): Promise<RunningRedis> {
   let { password } = options
-  const port = await freePort()
   const url = `redis://127.0.0.1:${port}`
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-redis-'))
   let child: ChildProcess | null = null
@@ -68,16 +78,17 @@ export async function startRedis({ settings = [], ...options }: RedisOptions = {
     ]
     child = spawn(existsSync(UNPACKED) ? UNPACKED : 'redis-server', args, { stdio: 'ignore' })
     child.on('error', () => undefined)
-    for (let i = 0; i < 100; i++) {
+    for (let i = 0; i < 1000 && child.pid !== undefined && child.exitCode === null; i++) {
       if (await answers(url, password)) return
       await sleep(30)
     }
+    await kill()
     throw new Error('redis-server does not start: node scripts/prepare.mjs --redis installs it')
   }
   const kill = async (): Promise<void> => {
     const running = child
     child = null
-    if (running === null || running.exitCode !== null || running.signalCode !== null) return
+    if (running?.pid === undefined || running.exitCode !== null || running.signalCode !== null) return
     const exit = once(running, 'exit')
     running.kill('SIGKILL')
     await exit
@@ -155,7 +166,7 @@ export async function startSentinel(primaryPort: number, options: SentinelOption
   const atExit = () => void child.kill('SIGKILL')
   process.once('exit', atExit)
   const url = `redis://127.0.0.1:${port}`
-  for (let i = 0; i < 100 && !(await answers(url)); i++) await sleep(30)
+  for (let i = 0; i < 1000 && !(await answers(url)); i++) await sleep(30)
   return {
     url,
     port,
