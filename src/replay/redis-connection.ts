@@ -71,6 +71,8 @@ function optionsOf(settings: RedisSettings) {
     socketTimeout: patience(timeout),
     disconnectTimeout: 200,
     maxLoadingRetryTime: 500,
+    // A right more that a user would need, and not every server knows its name.
+    disableClientInfo: true,
     retryStrategy: retryDelay,
     // A primary that became a replica: ask again who the primary is.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),

@@ -41,7 +41,7 @@ export async function startSentinelSet(replicas: number): Promise<SentinelSet> {
   const sentinels = await Promise.all(Array.from({ length: 3 }, () => startSentinel(primary.port, { quorum: 2 })))
   for (const { url } of sentinels) {
     await eventually('the Sentinels know each other and the replicas', async () => {
-      const [known] = (await ask(url, 'SENTINEL', 'MASTERS')) as string[][]
+      const [known] = (await askOnce(url, 'SENTINEL', 'MASTERS')) as string[][]
       const of = (name: string) => Number(known?.[known.indexOf(name) + 1])
       return of('num-slaves') === replicas && of('num-other-sentinels') === 2
     })
@@ -95,7 +95,7 @@ async function infoFrom(node: RunningRedis, name: string): Promise<string | unde
 }
 
 /** One command to a server that is no RunningRedis. */
-async function ask(url: string, name: string, ...args: string[]): Promise<unknown> {
+export async function askOnce(url: string, name: string, ...args: string[]): Promise<unknown> {
   const client = new Redis(url, { lazyConnect: true })
   client.on('error', () => undefined)
   try {

@@ -25,10 +25,16 @@ export type RunningRedis = {
   stop(): Promise<void>
 }
 
-export type RedisOptions = { readonly settings?: readonly string[]; readonly password?: string }
+export type RedisOptions = {
+  readonly settings?: readonly string[]
+  readonly password?: string
+  /** The program, in place of redis-server. */
+  readonly program?: string
+}
 
 /** scripts/prepare.mjs puts one here where none is on PATH. */
 const UNPACKED = join(import.meta.dirname, '..', '..', '..', 'node_modules', '.cache', 'holdfast', 'redis-server')
+const SERVER = existsSync(UNPACKED) ? UNPACKED : 'redis-server'
 
 export const freePort = async (): Promise<number> => {
   for (;;) {
@@ -54,7 +60,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RunningRed
   }
 }
 
-async function startOn(port: number, { settings = [], ...options }: RedisOptions): Promise<RunningRedis> {
+async function startOn(port: number, { settings = [], program = SERVER, ...options }: RedisOptions): Promise<RunningRedis> {
   let { password } = options
   const url = `redis://127.0.0.1:${port}`
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-redis-'))
@@ -76,7 +82,7 @@ async function startOn(port: number, { settings = [], ...options }: RedisOptions
       '0',
       ...settings,
     ]
-    child = spawn(existsSync(UNPACKED) ? UNPACKED : 'redis-server', args, { stdio: 'ignore' })
+    child = spawn(program, args, { stdio: 'ignore' })
     child.on('error', () => undefined)
     for (let i = 0; i < 1000 && child.pid !== undefined && child.exitCode === null; i++) {
       if (await answers(url, password)) return
@@ -162,7 +168,7 @@ export async function startSentinel(primaryPort: number, options: SentinelOption
     ...further,
   ]
   writeFileSync(file, lines.join('\n'))
-  const child = spawn(existsSync(UNPACKED) ? UNPACKED : 'redis-server', [file, '--sentinel'], { stdio: 'ignore' })
+  const child = spawn(SERVER, [file, '--sentinel'], { stdio: 'ignore' })
   const atExit = () => void child.kill('SIGKILL')
   process.once('exit', atExit)
   const url = `redis://127.0.0.1:${port}`
