@@ -16,7 +16,7 @@ const HELP = `holdfast audit verify [--config routes.yaml | --jwks FILE ...] [--
 holdfast audit export [--request ID] [--subject SUB] [--client ID] [--since TIME] [--until TIME]
                       [--config routes.yaml | --jwks FILE ...] [--running] FILE... | --stream
 
-Reads files of the audit log, in whatever order they are given: those of all workers, and those that rotation put aside. Or the Redis
+Reads files of the audit log of one gateway, in whatever order: those of all workers, and those that rotation put aside. Or the Redis
 streams (\`audit.stream\`) of all gateways: a line is then an entry of the stream, counted from its oldest.
 
   verify     says where lines were removed, put in, changed, moved or cut off, and which were never signed
