@@ -4,7 +4,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RedisSettings } from '../config/config.js'
-import { connectRedis, type RedisConnection, renewCredentials, findNodes } from '../replay/redis-connection.js'
+import { connectRedis, findNodes, type RedisConnection, renewCredentials } from '../replay/redis-connection.js'
 import { phrase } from '../replay/redis-errors.js'
 import { hashOfLine } from './chain.js'
 import type { Appended, Sink, Trouble } from './sink.js'

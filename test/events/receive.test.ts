@@ -2,7 +2,7 @@
 // Titles begin with the row of the checklist of CAEP receivers that they prove.
 import t, { type Test } from 'tap'
 import { type Draft, issuerKey, makeDraft } from '../support/draft.js'
-import { AUDIENCE, ISSUER, type Json, makeSet, printSet, type Set, seconds, user } from '../support/events.js'
+import { AUDIENCE, type EventToken, ISSUER, type Json, makeSet, printSet, seconds, user } from '../support/events.js'
 import { waitFor } from '../support/fleet.js'
 import { makeKey, signJwt } from '../support/jwt.js'
 import { HOST, type Lab, startLab } from '../support/lab.js'
@@ -13,7 +13,7 @@ const CAEP = 'https://schemas.openid.net/secevent/caep/event-type/'
 const SSF = 'https://schemas.openid.net/secevent/ssf/event-type/'
 
 type Answer = { readonly status: number; readonly text: string; readonly headers: Headers }
-type Receiver = Lab & { push(set: Set | string, headers?: Record<string, string>): Promise<Answer> }
+type Receiver = Lab & { push(set: EventToken | string, headers?: Record<string, string>): Promise<Answer> }
 
 async function start(t: Test): Promise<Receiver> {
   const events = `{ audience: '${AUDIENCE}', token: ${TOKEN} }`
@@ -21,7 +21,7 @@ async function start(t: Test): Promise<Receiver> {
     yaml: (yaml) => ({ ...yaml, issuers: yaml.issuers?.replace('jwks_file:', `events: ${events}, jwks_file:`) ?? '' }),
   })
   t.teardown(() => lab.stop())
-  const push = async (set: Set | string, headers: Record<string, string> = {}): Promise<Answer> => {
+  const push = async (set: EventToken | string, headers: Record<string, string> = {}): Promise<Answer> => {
     const response = await fetch(`http://127.0.0.1:${lab.adminPort}/events`, {
       method: 'POST',
       headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/secevent+jwt', ...headers },
@@ -43,7 +43,7 @@ const reason = async (lab: Lab, claims: Json): Promise<string> => {
 }
 
 /** Pushes an event and waits until what it is about is refused so. */
-async function revokes(t: Test, lab: Receiver, set: Set, { claims, as }: { claims: Json; as: string }): Promise<void> {
+async function revokes(t: Test, lab: Receiver, set: EventToken, { claims, as }: { claims: Json; as: string }): Promise<void> {
   t.equal(await reason(lab, claims), 'granted', 'before')
   t.match(await lab.push(set), { status: 202, text: '' })
   await waitFor(`${as} for ${JSON.stringify(claims)}`, async () => (await reason(lab, claims)) === as)
@@ -110,7 +110,7 @@ t.test('SET-07 to SET-11: what means that a user must authenticate anew, and wha
 t.test('SET-02, SET-03, SET-05, SET-15: refused for one fault, in the words of RFC 8935, and nothing is revoked', async (t) => {
   const lab = await start(t)
   const other = makeKey('ES256')
-  const faults: readonly (readonly [err: string, change: (set: Set) => unknown])[] = [
+  const faults: readonly (readonly [err: string, change: (set: EventToken) => unknown])[] = [
     ['invalid_request', ({ header }) => (header.typ = 'at+jwt')],
     ['invalid_request', ({ header }) => delete header.typ],
     ['invalid_request', ({ header }) => (header.crit = ['x'])],

@@ -9,12 +9,12 @@ const CAEP = 'https://schemas.openid.net/secevent/caep/event-type/'
 export const seconds = (): number => Math.floor(Date.now() / 1000)
 
 export type Json = Record<string, unknown>
-export type Set = { header: Json; claims: Json; key: typeof issuerKey }
+export type EventToken = { header: Json; claims: Json; key: typeof issuerKey }
 
 export const user = (sub: string, iss = ISSUER): Json => ({ format: 'iss_sub', iss, sub })
 
 /** An event that is taken as it is; a test changes one thing of it. */
-export const makeSet = (type: string, sub_id: Json | null, event: Json = {}): Set => ({
+export const makeSet = (type: string, sub_id: Json | null, event: Json = {}): EventToken => ({
   header: { typ: 'secevent+jwt', alg: 'ES256', kid: 'issuer-1' },
   claims: {
     iss: ISSUER,
@@ -27,4 +27,4 @@ export const makeSet = (type: string, sub_id: Json | null, event: Json = {}): Se
   key: issuerKey,
 })
 
-export const printSet = ({ header, claims, key }: Set): string => signJwt(header, claims, key.privateKey)
+export const printSet = ({ header, claims, key }: EventToken): string => signJwt(header, claims, key.privateKey)
