@@ -115,11 +115,16 @@ export const REPLAY_ROWS: readonly Row[] = [
     id: 'JTI-11',
     requirement: 'A store that evicts or is full counts as away.',
     spec: 'decision: contract §9',
-    tests: redis(
-      'a policy that evicts counts as away',
-      'full: refuses, says why, and goes on when there is room',
-      'evictions that nobody saw happen',
-    ),
+    tests: [
+      ...redis(
+        'a policy that evicts counts as away',
+        'full: refuses, says why, and goes on when there is room',
+        'evictions that nobody saw happen',
+      ),
+      ...of('test/journeys/redis.test.ts')(
+        'a Redis that may evict: a warning at the start and in /readyz, closed until it is mended, and again when it comes back',
+      ),
+    ],
   },
   {
     id: 'JTI-12',

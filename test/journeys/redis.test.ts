@@ -89,3 +89,25 @@ t.test('a Redis that is slow: refused within the time-out, then at once, and not
   await eventually('well again', isWell(fleet))
   await eventually('granted', async () => (await ask()).status === 200)
 })
+
+t.test(
+  'a Redis that may evict: a warning at the start and in /readyz, closed until it is mended, and again when it comes back',
+  async (t) => {
+    const place = await makePlace(t)
+    await place.redis.call('CONFIG', 'SET', 'maxmemory-policy', 'volatile-lru')
+    const fleet = await serve(t, place)
+    await fleet.until(/replay store: it may evict records \(volatile-lru\): set maxmemory-policy noeviction/)
+    const warned = async () => (await readiness(fleet)).degraded.some((part) => part.includes('noeviction'))
+    await eventually('in /readyz', warned)
+    const reply = await fleet.send(pay())
+    t.equal(reply.status, 503)
+    t.match(reply.body, 'replay_unavailable')
+    t.equal((await fleet.send(OPEN)).status, 200)
+    await place.redis.call('CONFIG', 'SET', 'maxmemory-policy', 'noeviction')
+    await eventually('granted', async () => (await fleet.send(pay())).status === 200)
+    t.same((await readiness(fleet)).degraded, [])
+    await place.redis.call('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-random')
+    await eventually('in /readyz again', warned)
+    t.equal((await fleet.send(pay())).status, 503)
+  },
+)
