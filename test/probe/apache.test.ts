@@ -23,18 +23,15 @@ t.test('finds what Apache with mod_oauth2 lets through', { skip }, async (t) => 
   })
   const origin = `https://localhost:${apache.port}`
   const client = dpopClient(place, origin, { key, token: makeToken({ issuer, origin, cnf: { jkt: key.jkt } }) })
-  const { code, report } = await probeReport(
-    place,
-    `${origin}/index.html`,
-    '--token-from',
-    client,
-    '--rate',
-    '1000',
-    '--skip',
-    'path,framing,header',
-  )
-  const ids = found(report)
-  t.comment(ids.join(' '))
-  for (const id of ['proof-no-ath', 'replay-behind-many', 'target-htu-case', 'replay-mirrored']) t.ok(ids.includes(id), id)
-  t.equal(code, 1)
+  const options = ['--token-from', client, '--rate', '1000', '--skip', 'path,framing,header']
+  const wanted = ['proof-no-ath', 'replay-behind-many', 'target-htu-case', 'replay-mirrored']
+  const ids = new Set<string>()
+  // Some are a matter of time: on a busy machine a proof may be too old when its turn has come.
+  for (let round = 0; round < 3 && !wanted.every((id) => ids.has(id)); round++) {
+    const { code, report } = await probeReport(place, `${origin}/index.html`, ...options)
+    t.equal(code, 1)
+    for (const id of found(report)) ids.add(id)
+  }
+  t.comment([...ids].join(' '))
+  for (const id of wanted) t.ok(ids.has(id), id)
 })
