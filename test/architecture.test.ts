@@ -21,10 +21,9 @@ const RULES: Readonly<Record<string, Rule>> = {
     src: ['verify', 'config/config'],
     npm: ['jose', 'undici', 'node:crypto', 'node:dns', 'node:net', 'node:fs', 'node:timers/promises'],
   },
-  introspection: {
-    src: ['verify', 'config/config', 'keys/addresses', 'keys/fetch', 'metrics'],
-    npm: ['undici', 'jose', 'node:crypto'],
-  },
+  asking: { src: ['verify', 'keys/addresses'], npm: ['undici'] },
+  introspection: { src: ['verify', 'config/config', 'asking', 'keys/fetch', 'metrics'], npm: ['jose', 'node:crypto'] },
+  decisions: { src: ['verify', 'config/config', 'asking', 'metrics'], npm: ['node:crypto'] },
   config: {
     src: ['verify'],
     npm: ['yaml', 'zod', 'node:fs', 'node:path', 'node:os', 'node:crypto', 'node:net', 'node:tls', 'node:util'],
@@ -110,6 +109,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'revocations/follow',
       'keys',
       'introspection',
+      'decisions',
       'config',
       'audit',
       'upstream',

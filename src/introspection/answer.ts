@@ -2,14 +2,13 @@
 // and where a signed answer is demanded it is signed by this issuer, for us, just now (RFC 9701 §5). What is not such an answer says
 // nothing about the token: it is the issuer's trouble, told to the operator, without anything of the answer in it.
 
+import { type Answer, mediaTypeOf } from '../asking/post.js'
 import type { IssuerSource } from '../config/config.js'
 import { isJsonObject, isTime, readJsonObject } from '../verify/json.js'
 import { readJws } from '../verify/jws.js'
 import type { Seconds } from '../verify/scalars.js'
 import { isAllowed, isSigned } from '../verify/signatures.js'
 import type { Introspected, JsonObject, KeysFor } from '../verify/types.js'
-
-export type Answer = { readonly type: string; readonly bytes: Uint8Array }
 
 export type AnswerJudge = { readonly issuer: IssuerSource; readonly keysFor: KeysFor; readonly now: Seconds }
 
@@ -23,13 +22,13 @@ const OLDEST: Seconds = 30
 const unavailable = (why: string): Introspected => ({ unavailable: why })
 
 /** Reads an answer with status 200. */
-export async function readAnswer({ type, bytes }: Answer, judge: AnswerJudge): Promise<Introspected> {
+export async function readAnswer(answer: Answer, judge: AnswerJudge): Promise<Introspected> {
   const isSignedDemanded = judge.issuer.introspection?.signed === 'required'
   const expected = isSignedDemanded ? SIGNED : PLAIN
-  if (type.split(';', 1)[0]?.trim().toLowerCase() !== expected) return unavailable(`the answer is not ${expected}`)
+  if (mediaTypeOf(answer) !== expected) return unavailable(`the answer is not ${expected}`)
   const claims = isSignedDemanded
-    ? await readSigned(bytes, judge)
-    : (readJsonObject(bytes) ?? 'the answer is not one JSON object')
+    ? await readSigned(answer.bytes, judge)
+    : (readJsonObject(answer.bytes) ?? 'the answer is not one JSON object')
   if (typeof claims === 'string') return unavailable(claims)
   if (claims.active === true) return { active: claims }
   return claims.active === false ? 'inactive' : unavailable('the answer does not say whether the token is active')

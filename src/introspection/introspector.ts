@@ -9,12 +9,15 @@
 // - An issuer that is silent is left alone for a moment, longer each time, and then asked one question at first. Each lane finds that out
 //   for itself: nothing that inventions bring about, be it that the issuer asks us to slow down, keeps out those whose tokens are known.
 
+import { createLane, type Lane, steadyClock } from '../asking/lane.js'
+import { Silent } from '../asking/post.js'
+import { createTrouble } from '../asking/trouble.js'
 import type { IntrospectionSettings, IssuerSource } from '../config/config.js'
 import { isTime } from '../verify/json.js'
 import type { Seconds } from '../verify/scalars.js'
 import type { Cache, Introspect, Introspected, JsonObject, KeysFor, TokenQuestion } from '../verify/types.js'
 import { countsOf, type IntrospectionCounts } from './counts.js'
-import { createQuestioner, IssuerSilent } from './question.js'
+import { createQuestioner } from './question.js'
 
 /** What was answered. */
 export type HeldAnswer = {
@@ -62,21 +65,7 @@ export function createIntrospector(issuers: readonly IssuerSource[], ports: Intr
   }
 }
 
-/** How long a silent issuer is left alone, first and at most. */
-const FIRST_PAUSE: Seconds = 0.5
-const LONGEST_PAUSE: Seconds = 5
-/** A caller can bring trouble and its end about again and again: then the log tells of it no more often. */
-const QUIET: Seconds = 10
-/** For so long after the last failure it counts as degraded: where nobody asks any more, one odd token must not look like an outage. */
-const REMEMBERED: Seconds = 60
-
-const steadyClock = (): Seconds => performance.now() / 1000
-
 type Flight = { readonly answer: Promise<Introspected>; readonly askedAt: Seconds }
-
-/** Questions that share their fate. */
-type Lane = { underWay: number; failures: number; pausedUntil: Seconds }
-const newLane = (): Lane => ({ underWay: 0, failures: 0, pausedUntil: 0 })
 
 type Asker = {
   introspect(question: TokenQuestion): Introspected | Promise<Introspected>
@@ -93,11 +82,9 @@ function createAsker(
   const questioner = createQuestioner(issuer, settings, { clock, keysFor: ports.keysFor })
   const counts = countsOf(ports.counts, issuer.issuer)
   const flights = new Map<string, Flight>()
-  const known = newLane()
-  const unknown = newLane()
-  let problem: string | null = null
-  let failedAt: Seconds = 0
-  let saidAt: Seconds = Number.NEGATIVE_INFINITY
+  const known = createLane()
+  const unknown = createLane()
+  const trouble = createTrouble(`introspection at ${issuer.issuer}`, log)
 
   /** May it serve? A token that has ended needs no question: nothing makes it live again. */
   function serves({ active, askedAt, sentAt }: HeldAnswer, { receivedAt, isAnew }: TokenQuestion): boolean {
@@ -117,52 +104,38 @@ function createAsker(
     own.set(key, answer)
   }
 
-  function say(what: string | null): void {
-    if (what !== null) failedAt = steadyClock()
-    if (what === problem) return
-    problem = what
-    if (steadyClock() - saidAt < QUIET) return
-    saidAt = steadyClock()
-    log(`introspection at ${issuer.issuer}: ${what === null ? 'it answers again' : what}`)
-  }
-
   async function ask(key: string, raw: string, lane: Lane): Promise<Introspected> {
     const askedAt = clock()
     const sentAt = steadyClock()
-    lane.underWay += 1
+    lane.begin()
     try {
       const answer = await questioner.ask(raw)
-      lane.failures = 0
+      lane.answered()
       if (answer !== 'inactive' && 'unavailable' in answer) {
         counts.results.failed += 1
-        say(answer.unavailable)
+        trouble.say(answer.unavailable)
         return answer
       }
       const active = answer === 'inactive' ? null : answer.active
       counts.results[active === null ? 'inactive' : 'active'] += 1
       keep(key, { active, askedAt, sentAt })
-      say(null)
+      trouble.say(null)
       return answer
     } catch (error) {
-      if (!(error instanceof IssuerSilent)) throw error
+      if (!(error instanceof Silent)) throw error
       counts.results.failed += 1
-      // Those that were under way together fail together, and count as one.
-      if (steadyClock() >= lane.pausedUntil) {
-        lane.pausedUntil = steadyClock() + Math.min(FIRST_PAUSE * 2 ** lane.failures, LONGEST_PAUSE)
-        lane.failures += 1
-      }
-      say(error.message)
+      lane.silent()
+      trouble.say(error.message)
       return { unavailable: error.message }
     } finally {
       counts.duration.observe(steadyClock() - sentAt)
-      lane.underWay -= 1
+      lane.end()
     }
   }
 
   /** Why it is not asked now; null: it is. */
   function restraint(lane: Lane): string | null {
-    if (steadyClock() < lane.pausedUntil || (lane.failures > 0 && lane.underWay > 0))
-      return `not asked: ${problem ?? 'it was silent'}`
+    if (lane.isPaused()) return `not asked: ${trouble.last() ?? 'it was silent'}`
     const isFull =
       known.underWay + unknown.underWay >= settings.concurrency ||
       (lane === unknown && lane.underWay >= Math.ceil(settings.concurrency / 2))
@@ -192,7 +165,7 @@ function createAsker(
       begun.answer.then(land, land)
       return begun.answer
     },
-    problem: () => (steadyClock() - failedAt < REMEMBERED ? problem : null),
+    problem: trouble.problem,
     close: questioner.close,
   }
 }

@@ -1,8 +1,9 @@
 // Where questions go: endpoints that are named and discovered, and those that no question is sent to, whatever metadata says.
 import { decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
+import { Silent } from '../../src/asking/post.js'
 import type { IntrospectionSettings, IssuerSource } from '../../src/config/config.js'
-import { createQuestioner, IssuerSilent } from '../../src/introspection/question.js'
+import { createQuestioner } from '../../src/introspection/question.js'
 import { json, type KeyServer, makeAuthority, source, startKeyServer } from '../keys/key-server.js'
 import { activeClaims } from '../support/introspection.js'
 import { type KeyPair, makeKey } from '../support/jwt.js'
@@ -30,7 +31,7 @@ async function ask(t: Test, issuer: string, { ca = null, ...change }: Change = {
   try {
     return await questioner.ask('opaque-7')
   } catch (error) {
-    if (!(error instanceof IssuerSilent)) throw error
+    if (!(error instanceof Silent)) throw error
     t.notMatch(error.message, /opaque-7|s3cret/)
     return `silent: ${error.message}`
   }

@@ -100,7 +100,10 @@ function isSound(claims: Record<string, unknown>): boolean {
 async function check(input: Buffer, signed: 'required' | 'off'): Promise<Verdict> {
   const issuer = issuerThat(signed)
   const type = signed === 'required' ? 'application/token-introspection+jwt' : 'application/json'
-  const answer: Introspected = await readAnswer({ type, bytes: input }, { issuer, keysFor, now: NOW })
+  const answer: Introspected = await readAnswer(
+    { headers: { 'content-type': type }, bytes: input },
+    { issuer, keysFor, now: NOW },
+  )
   if (answer === 'inactive') return fine('inactive')
   if ('unavailable' in answer) return fine(answer.unavailable)
   const text = input.toString(signed === 'required' ? 'latin1' : 'utf8')
