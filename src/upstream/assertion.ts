@@ -2,9 +2,10 @@
 // Everything in it was proven: it is made from a Grant and from nothing that a header said. Does not send it.
 
 import type { SigningKey } from '../keys/signing.js'
+import { fittingDetails } from '../verify/authorization-details.js'
 import { sha256 } from '../verify/hashes.js'
 import type { Seconds } from '../verify/scalars.js'
-import type { Evidence, JsonObject } from '../verify/types.js'
+import type { AccessToken, Evidence, JsonObject, Route } from '../verify/types.js'
 import type { Grant } from '../verify/verdict.js'
 
 export type AssertionContext = {
@@ -57,6 +58,7 @@ function claimsOf({ evidence, route, body }: Grant, { issuer, ttl, now, target, 
     sub: token?.subject ?? undefined,
     client_id: token?.clientId || undefined,
     scope: token?.scope.join(' ') || undefined,
+    authorization_details: detailsFor(route, token),
     acr: typeof token?.claims.acr === 'string' ? token.claims.acr : undefined,
     auth_time: typeof token?.claims.auth_time === 'number' ? token.claims.auth_time : undefined,
     tenant: evidence.tenant ?? undefined,
@@ -64,6 +66,12 @@ function claimsOf({ evidence, route, body }: Grant, { issuer, ttl, now, target, 
     binding: bindingOf(evidence),
     report_only: evidence.reported.length > 0 ? true : undefined,
   }
+}
+
+/** What met the demands of the route, each once (RFC 9396): of the token's other details the upstream learns nothing. */
+function detailsFor({ policy }: Route, token: AccessToken | null): readonly JsonObject[] | undefined {
+  if (token === null || !policy.authorization_details) return undefined
+  return [...new Set(policy.authorization_details.flatMap((demanded) => fittingDetails(token, demanded)))]
 }
 
 /** How the sender was proven, from the proof and the certificate that were judged: not from what the token asks for. */

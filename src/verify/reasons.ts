@@ -149,6 +149,11 @@ export const REASONS = {
     title: 'The access token lacks a required scope.',
     spec: 'RFC 6750 §3.1',
   },
+  authorization_details_missing: {
+    status: 403,
+    title: 'The access token lacks a required authorization detail.',
+    spec: 'RFC 9396 §9',
+  },
   client_not_allowed: { status: 403, title: 'The client is not allowed here.', spec: 'RFC 9700 §2.3' },
   tenant_mismatch: { status: 403, title: 'The access token is for another tenant.', spec: 'RFC 9700 §2.3' },
   tenant_not_registered: { status: 403, title: 'The client does not act for this tenant.', spec: 'RFC 9700 §2.3' },

@@ -1,6 +1,7 @@
 // Is this an access token of an issuer that the route trusts, for us, now? RFC 9068 §4, RFC 8725; the order is contract §4's.
 // Does not check: how it is bound, how long it lives, what it may do.
 
+import { readDetails } from './authorization-details.js'
 import { readConfirmation } from './confirmation.js'
 import { sha256 } from './hashes.js'
 import { isText, isTime } from './json.js'
@@ -111,6 +112,7 @@ export function readClaims(
   if (!isText(clientId) && !(!isComplete && clientId === undefined)) return deny('token_claim', names.client_id)
   const scopes = scope === undefined ? [] : readList(scope)
   if (scopes === null) return deny('token_claim', names.scope)
+  if (readDetails(claims.authorization_details) === null) return deny('token_claim', 'authorization_details')
   return {
     header,
     claims,

@@ -43,6 +43,7 @@ const POLICY: Policy = {
   step_up: 'off',
   auth_max_age: null,
   scopes: ['case.write'],
+  authorization_details: null,
   clients: null,
   tenant: { claim: 'tenant_id', equals: 'path.tenant' },
   acr_values: null,

@@ -94,6 +94,7 @@ const FAULTS: readonly Fault[] = [
   { reason: 'client_unqualified', change: (r) => (r.token.claims.pushed = false) },
   { reason: 'client_exceeded', change: (r) => (r.token.claims.aud = ['https://api.example.com', 'https://other.example.com']) },
   { reason: 'scope_missing', change: (r) => (r.token.claims.scope = 'none') },
+  { reason: 'authorization_details_missing', change: (r) => delete r.token.claims.authorization_details },
   { reason: 'client_not_allowed', change: (r) => (r.token.claims.client_id = 'client-2') },
   { reason: 'tenant_mismatch', change: (r) => (r.token.claims.tenant_id = 'tenant-2') },
   { reason: 'tenant_not_registered', change: (r) => (r.token.claims.client_id = 'of-another-tenant') },
@@ -145,6 +146,7 @@ const POLICY = {
   auth_max_age: 900,
   report_only_until: null,
   scopes: ['case.read'],
+  authorization_details: [{ type: 'case' }],
   clients: ['client-1', 'of-another-tenant'],
   client: 'registered',
   client_profile: ['client_auth', 'par'],
@@ -176,6 +178,7 @@ function newDraft(): Draft {
   const draft = makeDraft({ host: 'api.example.com', path: '/t/tenant-1', nonce: 'ours' })
   draft.token.claims.cnf = { jkt: clientKey.jkt, 'x5t#S256': CERTIFICATE }
   draft.token.claims.sid = 'session'
+  draft.token.claims.authorization_details = [{ type: 'case' }]
   return draft
 }
 

@@ -1,6 +1,7 @@
 // The checks, in the order of contract §4: cheap comparisons before the signature of the proof, and nothing about what a
 // token may do before its key is proven. Both lists stop at the first Denial.
 import { authentication } from './authentication.js'
+import { authorizationDetails } from './authorization-details.js'
 import { binding } from './binding.js'
 import { certificate } from './certificate.js'
 import { client } from './client.js'
@@ -34,6 +35,7 @@ export const ROUTE_CHECKS = [
   tokenLifetime,
   registration,
   scope,
+  authorizationDetails,
   client,
   tenant,
   authentication,
