@@ -9,6 +9,7 @@
 //   that header alone. The rest of the proof, its signature included, is verified every time.
 // - An answer of an issuer about a token is known by that issuer and the token's SHA-256, so that the token itself is not kept; how long it
 //   serves is the introspector's, and what it allows is judged on every request like a JWT's claims.
+// - An answer of a policy decision point is known by the SHA-256 of all that was asked; kept only where `pdps` says for how long.
 // - All belong to one configuration: a reload begins with empty ones.
 //
 // Why nobody can fill them: a token is kept when its issuer's signature and all it claims are good, a key when a proof by it was good for
@@ -20,6 +21,7 @@
 
 import type { HeldAnswer } from './introspection/introspector.js'
 import { type CacheCounts, type CountedCache, createCache, newCounts } from './metrics/caches.js'
+import type { HeldAnswer as HeldDecision } from './pdp/ask.js'
 import type { Bytes, Seconds } from './verify/scalars.js'
 import type { ProofHeader, VerifiedToken } from './verify/types.js'
 
@@ -28,6 +30,7 @@ export type Caches = {
   readonly proof_keys: CountedCache<ProofHeader>
   readonly opaque_tokens: CountedCache<HeldAnswer>
   readonly inactive_tokens: CountedCache<HeldAnswer>
+  readonly decisions: CountedCache<HeldDecision>
 }
 
 export type CacheName = keyof Caches
@@ -42,6 +45,7 @@ export const newCacheCounts = (): Readonly<Record<CacheName, CacheCounts>> => ({
   proof_keys: newCounts(),
   opaque_tokens: newCounts(),
   inactive_tokens: newCounts(),
+  decisions: newCounts(),
 })
 
 export function createCaches(counts: Readonly<Record<CacheName, CacheCounts>>, clock: () => Seconds): Caches {
@@ -53,6 +57,7 @@ export function createCaches(counts: Readonly<Record<CacheName, CacheCounts>>, c
     proof_keys: createCache({ ...bounds, size: sizeOfKey }, counts.proof_keys),
     opaque_tokens: createCache({ ...bounds, size: sizeOfAnswer }, counts.opaque_tokens),
     inactive_tokens: createCache({ ...bounds, size: sizeOfAnswer }, counts.inactive_tokens),
+    decisions: createCache({ ...bounds, size: sizeOfDecision }, counts.decisions),
   }
 }
 
@@ -70,6 +75,9 @@ const sizeOfToken = ({ token }: VerifiedToken, raw: string): Bytes =>
   ENTRY + raw.length + sizeOf(token.header) + sizeOf(token.claims) + token.scope.length * PIECE
 
 const sizeOfAnswer = ({ active }: HeldAnswer, key: string): Bytes => ENTRY + key.length + (active === null ? 0 : sizeOf(active))
+
+/** Texts in it are bounded where it is read. */
+const sizeOfDecision = ({ answer }: HeldDecision, key: string): Bytes => ENTRY + key.length + sizeOf(answer)
 
 /**
  * What OpenSSL takes for a key that has verified, where node's own statistics do not look: 4.6 KB for P-256 and RSA 4096 on Node 20, up to

@@ -1,6 +1,6 @@
-// May this request pass? verify (pure), then what has effects, in the order of contract §4: the body is held, the proof is
-// spent, the rate is charged, the decision is written. Each comes after everything that could still refuse without it, and
-// only what survives all becomes a Grant. The only file that makes one.
+// May this request pass? verify (pure), then what has effects, in the order of contract §4: the body is held, a policy decision
+// point is asked where the route names one, the proof is spent, the rate is charged, the decision is written. Each comes after
+// everything that could still refuse without it, and only what survives all becomes a Grant. The only file that makes one.
 
 import { randomUUID } from 'node:crypto'
 import type { ProofUse, ReplayStore, UseAnswer } from './replay/store.js'
@@ -8,8 +8,8 @@ import type { Times } from './times.js'
 import { replayKey } from './verify/hashes.js'
 import type { Policy } from './verify/policy.js'
 import type { Rate, Seconds } from './verify/scalars.js'
-import type { Evidence, HeldBody, Proof, Refused, RouteMatch, VerifyPorts } from './verify/types.js'
-import { Denial, deny, type Grant, grant } from './verify/verdict.js'
+import type { Evidence, HeldBody, Proof, Refused, Route, RouteMatch, VerifyPorts } from './verify/types.js'
+import { type Decided, Denial, deny, type Grant, grant } from './verify/verdict.js'
 import { type Question, verify } from './verify/verify.js'
 
 /** What is charged against a rate: one bucket for each tier and caller. */
@@ -24,6 +24,8 @@ export type Charge = {
 export type DecidePorts = VerifyPorts & {
   readonly limits: VerifyPorts['limits'] & { readonly body_total: Seconds }
   readonly clock: () => Seconds
+  /** Asks the policy decision point that the route names; called only where it names one. */
+  readonly decisionFor: (evidence: Evidence, match: RouteMatch) => Promise<Decided>
   readonly replay: ReplayStore
   /** Is the record of a proof dated so, had it been used before, sure to be there still? Not after a reload lengthened the window. */
   readonly isRemembered: (datedAt: Seconds, now: Seconds) => boolean
@@ -43,20 +45,29 @@ export type Bringing = { readonly holdBody: HoldBody; readonly times: Times }
 export async function decide(question: Question, { holdBody, times }: Bringing, ports: DecidePorts): Promise<Grant | Refused> {
   times.verifying = performance.now()
   const answer = verifyNow(question, ports)
-  const evidence = answer instanceof Promise ? await answer : answer
+  const verified = answer instanceof Promise ? await answer : answer
   times.verified = performance.now()
-  if ('denial' in evidence) return evidence
+  if ('denial' in verified) return verified
+  let evidence = verified
   const { route } = question.match
   const { policy } = route
   const refuse = (denial: Denial): Refused => ({ denial, found: evidence })
 
   const body = policy.body_digest ? await holdBody(policy.max_body) : null
   if (body instanceof Denial) return refuse(body)
-  // The token lived when the head was judged; a slow body may have outlived it (contract §3).
-  if (body !== null && evidence.token !== null && ports.clock() >= evidence.token.exp) return refuse(deny('token_expired'))
+  if (route.decision !== null) {
+    times.asking = performance.now()
+    const { denial, decision } = await ports.decisionFor(evidence, question.match)
+    times.asked = performance.now()
+    evidence = { ...evidence, decision }
+    if (denial !== null) return refuse(denial)
+  }
+  // The token lived when the head was judged; a slow body or decision may have outlived it (contract §3).
+  const hasWaited = body !== null || route.decision !== null
+  if (hasWaited && evidence.token !== null && ports.clock() >= evidence.token.exp) return refuse(deny('token_expired'))
 
   if (evidence.proof !== null) {
-    const use = useOf(evidence.proof, evidence, policy, ports)
+    const use = useOf(evidence.proof, evidence, route, ports)
     if (!ports.isRemembered(use.datedAt, use.now)) return refuse(deny('proof_too_old', 'older than the window before the reload'))
     // The one thing that can't be undone (RFC 9449 §11.1), and the one wait of most requests.
     times.recording = performance.now()
@@ -102,11 +113,11 @@ function denialOf(answer: Exclude<UseAnswer, 'first'>, policy: Policy): Denial {
 /**
  * Until when could this proof be accepted again? By its nonce while that is young, and by its `iat` where none is asked for
  * (a reload can change which it is, so the later of the two), and a skew longer because replicas' clocks differ. Where
- * bodies are held, a copy whose head came in time gets here as much as `body_total` later.
+ * bodies are held or decisions are asked for, a copy whose head came in time gets here as much later.
  */
-function useOf(proof: Proof, { nonceTime }: Evidence, policy: Policy, ports: DecidePorts): ProofUse {
+function useOf(proof: Proof, { nonceTime }: Evidence, { policy, decision }: Route, ports: DecidePorts): ProofUse {
   const datedAt = nonceTime ?? proof.claims.iat
-  const held = policy.body_digest ? ports.limits.body_total : 0
+  const held = (policy.body_digest ? ports.limits.body_total : 0) + (decision?.timeout ?? 0)
   // A nonce of ours counts even where none is asked for: a reload may begin to.
   const { nonce } = proof.claims
   const nonceMade = nonceTime ?? (typeof nonce === 'string' ? ports.nonceTime(nonce) : null) ?? 0

@@ -83,6 +83,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   const parts = (): Record<Part, readonly (string | null)[]> => ({
     issuer_keys: running.issuerKeys.degraded(),
     introspection: running.introspector.degraded(),
+    pdp: running.pdps.degraded(),
     replay_store: [adapters.replay.degraded()],
     revocations: [adapters.revocations?.degraded() ?? null, ...(events?.problems() ?? [])],
     audit: [adapters.audit.degraded()],
@@ -118,6 +119,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       degraded: {
         issuer_keys: isDegraded('issuer_keys'),
         introspection: isDegraded('introspection'),
+        pdp: isDegraded('pdp'),
         replay_store: isDegraded('replay_store'),
         revocations: isDegraded('revocations'),
         audit: isDegraded('audit'),
@@ -129,11 +131,18 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
         proof_keys: caches.proof_keys.readings(),
         opaque_tokens: caches.opaque_tokens.readings(),
         inactive_tokens: caches.inactive_tokens.readings(),
+        decisions: caches.decisions.readings(),
       },
       introspection: [...adapters.introspectionCounts].map(([issuer, { results, duration }]) => ({
         issuer,
         results,
         duration: duration.readings(),
+      })),
+      pdps: [...adapters.decisionCounts].map(([pdp, { results, duration, inFlight }]) => ({
+        pdp,
+        results,
+        duration: duration.readings(),
+        inFlight,
       })),
       // Infinity is no JSON, and as that it goes to the process that adds up.
       revocations: adapters.revocations && {
@@ -325,6 +334,7 @@ async function openAdapters(config: Config, options: GatewayOptions, read: () =>
     keyRing,
     cacheCounts: newCacheCounts(),
     introspectionCounts: new Map(),
+    decisionCounts: new Map(),
   }
 }
 
@@ -348,6 +358,7 @@ async function close(
   await Promise.all([
     running.pools.destroy(),
     running.introspector.close(),
+    running.pdps.close(),
     replay.close(),
     rates.close(),
     audit.close(),

@@ -24,6 +24,8 @@ import type { RateLimiter } from './limits/rate.js'
 import type { CacheCounts } from './metrics/caches.js'
 import type { Histogram } from './metrics/histogram.js'
 import type { Metrics } from './metrics/registry.js'
+import { createPdps, type Pdps } from './pdp/ask.js'
+import type { DecisionCounts } from './pdp/counts.js'
 import type { ReplayStore } from './replay/store.js'
 import type { Following } from './revocations/follow.js'
 import { isSampled } from './tracing/context.js'
@@ -94,6 +96,7 @@ export type Adapters = {
   readonly keyRing: KeyRing
   readonly cacheCounts: Readonly<Record<CacheName, CacheCounts>>
   readonly introspectionCounts: IntrospectionCounts
+  readonly decisionCounts: DecisionCounts
 }
 
 /** The client's side of a tunnel: its listener's number, and whether it presented a certificate there. */
@@ -124,6 +127,7 @@ export type Running = {
   readonly config: Config
   readonly issuerKeys: IssuerKeys
   readonly introspector: Introspector
+  readonly pdps: Pdps
   readonly pools: Pools
   readonly signingKeys: SigningKeys
   readonly expiries: readonly Expiry[]
@@ -173,6 +177,7 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
   const { keysFor } = issuerKeys
   const answers = { caches, counts: adapters.introspectionCounts }
   const introspector = createIntrospector(config.issuers, { clock, log: options.log, keysFor, ...answers })
+  const pdps = createPdps(config.pdps, { clock, log: options.log, cache: caches.decisions, counts: adapters.decisionCounts })
   const ports: DecidePorts = {
     tokens: caches.tokens,
     proofHeaders: caches.proof_keys,
@@ -182,6 +187,7 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
     keysGeneration: issuerKeys.generation,
     introspect: introspector.introspect,
     nonceTime: (nonce) => readNonceTime(secrets, nonce),
+    decisionFor: pdps.decisionFor,
     replay,
     revocations: revocationsOf(adapters.revocations, config.revocations.max_stale),
     isRemembered: (datedAt, now) => isRemembered(adapters.windows, datedAt, now),
@@ -230,7 +236,7 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
     }),
   )
   const expiries = expiriesOf(config)
-  return { config, issuerKeys, introspector, pools, signingKeys, expiries, enforcements, caches, requests: new Set() }
+  return { config, issuerKeys, introspector, pdps, pools, signingKeys, expiries, enforcements, caches, requests: new Set() }
 }
 
 /** Without Redis nothing can be revoked. */
@@ -291,11 +297,12 @@ function nonceOfTheSecond(secret: string): () => string {
 }
 
 /** Lets go of a configuration when its last request is over. */
-export async function retire({ requests, issuerKeys, introspector, pools, caches }: Running): Promise<void> {
+export async function retire({ requests, issuerKeys, introspector, pdps, pools, caches }: Running): Promise<void> {
   // A stream can go on for hours, and has no use for them.
   for (const cache of Object.values(caches)) cache.clear()
   await Promise.allSettled(requests)
   issuerKeys.close()
   await introspector.close()
+  await pdps.close()
   await pools.close().catch(() => undefined)
 }

@@ -8,6 +8,9 @@ export type Times = {
   /** Token, proof, rules: `verify`, keys that had to be fetched included. */
   verifying: number
   verified: number
+  /** The policy decision point is being asked; it has answered. */
+  asking: number
+  asked: number
   /** The proof is being recorded as used; the store has answered. */
   recording: number
   recorded: number
@@ -22,6 +25,8 @@ export const newTimes = (began: number): Times => ({
   began,
   verifying: 0,
   verified: 0,
+  asking: 0,
+  asked: 0,
   recording: 0,
   recorded: 0,
   signing: 0,
@@ -32,6 +37,7 @@ export const newTimes = (began: number): Times => ({
 /** The phases that are measured, each from one of these moments to the other. */
 export const PHASES = {
   verify: ['verifying', 'verified'],
+  decision: ['asking', 'asked'],
   replay: ['recording', 'recorded'],
   sign: ['signing', 'signed'],
   upstream: ['signed', 'answered'],

@@ -23,7 +23,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   asking: { src: ['verify', 'keys/addresses'], npm: ['undici'] },
   introspection: { src: ['verify', 'config/config', 'asking', 'keys/fetch', 'metrics'], npm: ['jose', 'node:crypto'] },
-  decisions: { src: ['verify', 'config/config', 'asking', 'metrics'], npm: ['node:crypto'] },
+  pdp: { src: ['verify', 'config/config', 'asking', 'keys/addresses', 'metrics'], npm: [] },
   config: {
     src: ['verify'],
     npm: ['yaml', 'zod', 'node:fs', 'node:path', 'node:os', 'node:crypto', 'node:net', 'node:tls', 'node:util'],
@@ -88,7 +88,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     npm: ['node:fs', 'node:path', 'node:util', 'node:crypto', 'node:net', 'node:os', '@peculiar/x509', 'reflect-metadata'],
   },
   times: { src: [], npm: [] },
-  caches: { src: ['metrics/caches', 'introspection/introspector', 'verify'], npm: [] },
+  caches: { src: ['metrics/caches', 'introspection/introspector', 'pdp/ask', 'verify'], npm: [] },
   // The SDK behind tracing/otlp.ts is loaded only where it is wanted, so nobody else may import it.
   tracing: {
     src: ['verify', 'times'],
@@ -109,7 +109,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'revocations/follow',
       'keys',
       'introspection',
-      'decisions',
+      'pdp',
       'config',
       'audit',
       'upstream',

@@ -6,7 +6,7 @@ import { sha256 } from '../verify/hashes.js'
 import { reasonRow } from '../verify/reasons.js'
 import { evidenceOf } from '../verify/registration.js'
 import type { Seconds } from '../verify/scalars.js'
-import type { AccessToken, InboundRequest, Proof, Refused, RouteMatch } from '../verify/types.js'
+import type { AccessToken, Decision, InboundRequest, Proof, Refused, RouteMatch } from '../verify/types.js'
 import type { Grant } from '../verify/verdict.js'
 import { hasProven } from './proven.js'
 import type { AuditEvent, Outcome } from './types.js'
@@ -61,6 +61,7 @@ export function decisionEvent(facts: AuditFacts): AuditEvent {
     ...clientMembers(found.token, verdict),
     tenant_id: 'denial' in verdict ? claimedTenant(match, found.token) : text(verdict.evidence.tenant),
     ...actionMembers(arrived.method, match),
+    ...decisionMembers(found.decision),
     proof_id: proofId(found.proof),
     assertion_id: 'denial' in verdict ? undefined : verdict.assertionId,
     policy_version: facts.policyVersion,
@@ -162,6 +163,12 @@ function actionMembers(method: string, match: RouteMatch | null) {
     resource_id: text(id?.startsWith(PATH_PARAMETER) ? captured[id.slice(PATH_PARAMETER.length)] : id),
   }
 }
+
+/** Whom the route had to ask, what the decision is called there, and which policy it came from. */
+const decisionMembers = (decision: Decision | undefined) =>
+  decision === undefined
+    ? {}
+    : { pdp: decision.pdp, decision_id: text(decision.id), decision_policy_version: text(decision.policyVersion) }
 
 /** Never the `jti` itself: it is the client's text, and half of what a replay needs. */
 const proofId = (proof: Proof | null): string | undefined => (proof === null ? undefined : sha256(proof.claims.jti))

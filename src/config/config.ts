@@ -101,6 +101,28 @@ export type IntrospectionSettings = {
   readonly concurrency: number
 }
 
+/** Who is asked whether a request may be made (AuthZEN Authorization API 1.0). */
+export type PdpSettings = {
+  readonly name: string
+  /** Its identifier, as written. */
+  readonly url: string
+  readonly discovery: boolean
+  readonly tls: Upstream['tls']
+  /** null: none is sent. */
+  readonly authorization: string | null
+  readonly timeout: Seconds
+  /** Questions under way at once, of each process. */
+  readonly concurrency: number
+  /** null: nothing is kept. */
+  readonly cache: Seconds | null
+  /** `type` of the subject. */
+  readonly subject: { readonly user: string; readonly client: string }
+  /** Of these three, members of the `context` of an answer; with dots between the names where they are nested. */
+  readonly decision_id: string
+  readonly policy_version: string
+  readonly step_up: { readonly acr_values?: string | undefined; readonly max_age?: string | undefined } | null
+}
+
 /** A client as the registry has it, for those who look after it; what requests are judged by is `Registration`. */
 export type RegisteredClient = Omit<ClientInput, 'issuer'> & {
   readonly issuer: string
@@ -175,6 +197,7 @@ export type Config = {
     readonly header: string
   }
   readonly upstreams: readonly Upstream[]
+  readonly pdps: readonly PdpSettings[]
   readonly routes: readonly Route[]
   /**
    * The route of a canonical path on an origin: the most specific path wins whatever its methods, then the method decides.

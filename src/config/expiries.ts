@@ -11,7 +11,7 @@ import { readCertificates } from './files.js'
 export type Expiry = { readonly kind: string; readonly name: string; readonly at: Seconds }
 
 /** Everything that has an end. Of a chain or a bundle, the first to end. */
-export function expiriesOf({ listeners, admin, upstreams, issuers, replay, audit, tracing }: Config): readonly Expiry[] {
+export function expiriesOf({ listeners, admin, upstreams, pdps, issuers, replay, audit, tracing }: Config): readonly Expiry[] {
   const redis = replay.store === 'redis' ? replay.redis.tls : null
   const named: readonly (readonly [kind: string, name: string, pem: string | null | undefined])[] = [
     ...listeners.flatMap((listener) => {
@@ -25,6 +25,7 @@ export function expiriesOf({ listeners, admin, upstreams, issuers, replay, audit
     }),
     ['admin', `${admin.host}:${admin.port}`, admin.tls?.cert],
     ...upstreams.flatMap(({ name, tls }) => [['upstream', name, tls.cert] as const, ['upstream_ca', name, tls.ca] as const]),
+    ...pdps.flatMap(({ name, tls }) => [['pdp', name, tls.cert] as const, ['pdp_ca', name, tls.ca] as const]),
     ...issuers.flatMap(({ issuer, ca, introspection }) => {
       const auth = introspection?.auth
       return [['issuer_ca', issuer, ca] as const, ['introspection', issuer, auth?.by === 'tls' ? auth.cert : null] as const]

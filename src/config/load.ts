@@ -15,6 +15,7 @@ import { resolveIssuers } from './issuers.js'
 import { demandEveryOrigin, resolveAdmin, resolveCors, resolveListeners, resolveOrigins } from './listeners.js'
 import type { Loading } from './loading.js'
 import { createMatcher } from './matcher.js'
+import { resolvePdps } from './pdps.js'
 import { createFindings, type Problem } from './problems.js'
 import { demandFixed } from './reload.js'
 import { warnOfRotation } from './rotation.js'
@@ -119,7 +120,8 @@ function assemble(sections: Parts, sources: readonly Source[], loading: Loading)
   )
   const upstreams = resolveUpstreams(sections.upstreams, single.assertion?.header ?? '', loading)
   const areIssuersKnown = sections.issuers.every((one) => one !== null)
-  const known = { tiers, upstreams, issuers, areIssuersKnown, publicOrigins }
+  const pdps = resolvePdps(sections.pdps, loading)
+  const known = { tiers, upstreams, pdps, issuers, areIssuersKnown, publicOrigins }
   const routes = resolveRoutes(sections.routes, { ...loading, known })
 
   demandAddresses(
@@ -165,6 +167,7 @@ function assemble(sections: Parts, sources: readonly Source[], loading: Loading)
     tracing,
     assertion,
     upstreams: [...upstreams.values()].filter((upstream) => upstream !== null),
+    pdps: [...pdps.values()].filter((pdp) => pdp !== null),
     routes: routes.map(({ value }) => value),
     ...createMatcher(routes.map(({ value }) => value)),
   }

@@ -9,6 +9,7 @@ import { chooseOrigins } from './listeners.js'
 import type { Loading, Rule } from './loading.js'
 import { servedMethods } from './matcher.js'
 import { type Pattern, readPattern } from './pattern.js'
+import { type KnownPdps, resolveDecision } from './pdps.js'
 import type { RouteInput, RouteRules } from './schema.js'
 import { type Located, positionOf, under } from './source.js'
 import { resolveTenant, tenantRules } from './tenant.js'
@@ -17,6 +18,7 @@ import { resolveTenant, tenantRules } from './tenant.js'
 export type Known = {
   readonly tiers: ReadonlyMap<string, TierSettings | null>
   readonly upstreams: ReadonlyMap<string, Upstream | null>
+  readonly pdps: KnownPdps
   readonly issuers: readonly IssuerSource[]
   /** An issuer was wrong: routes are not judged by how many there are. */
   readonly areIssuersKnown: boolean
@@ -60,6 +62,8 @@ function resolve({ value, place }: Located<RouteInput>, at: At): Route | null {
       : []),
   ]
   for (const [isBroken, setting, sentence] of rules) if (isBroken) report(setting, sentence)
+  const parameters = typeof pattern === 'string' ? [] : pattern.names
+  const decision = resolveDecision(value, { ...at, place, pdps: known.pdps, parameters })
   if (typeof pattern === 'string' || !tier || !upstream) return null
   return {
     path: value.path,
@@ -81,6 +85,7 @@ function resolve({ value, place }: Located<RouteInput>, at: At): Route | null {
     origins,
     action: value.action ?? null,
     resource: value.resource === undefined ? null : { type: value.resource.type, id: value.resource.id ?? null },
+    decision,
   }
 }
 
@@ -134,7 +139,7 @@ function isPrefix(prefix: string, literal: readonly (string | null)[]): boolean 
 
 function tierRules(value: RouteInput, tier: TierSettings): readonly Rule[] {
   if (tier.token === 'none') {
-    const judged = [...Object.keys(ROUTE_RULES), 'issuers', 'audience', 'report_only_until']
+    const judged = [...Object.keys(ROUTE_RULES), 'issuers', 'audience', 'decision', 'report_only_until']
     return judged
       .filter((name) => Reflect.get(value, name) !== undefined)
       .map((name) => [

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { type Policy, ROUTE_RULES, TIER_SETTINGS, type TierSettings } from '../verify/policy.js'
 import { endOfDate, onOff, orOff } from '../verify/scalars.js'
 import { name, oneOrMore, text } from './fields.js'
+import { decision } from './schema-pdps.js'
 
 /** What tiers and routes declare elsewhere, each optional here. */
 const optional = (settings: typeof TIER_SETTINGS) =>
@@ -69,6 +70,9 @@ const ownShape = {
       id: text.describe('`resource_id`: `path.NAME`, or fixed text.').optional(),
     })
     .describe('What its audit events say it is about.')
+    .optional(),
+  decision: decision
+    .describe('What it asks a policy decision point on each request, after all else; left out: nothing.')
     .optional(),
   strip_prefix: prefix.describe('Leading segments, without parameters, that the upstream does not get.').optional(),
   add_prefix: prefix.describe('What the upstream gets in front of the path instead.').optional(),

@@ -7,6 +7,7 @@ import { count, name, path, pause, text, watchInterval } from './fields.js'
 import { client } from './schema-clients.js'
 import { issuer } from './schema-issuers.js'
 import { admin, cors, limits, listener } from './schema-listen.js'
+import { pdp } from './schema-pdps.js'
 import { route, tier } from './schema-routes.js'
 import { assertion, audit, dpop, replay, revocations, tracing } from './schema-state.js'
 import { upstream } from './schema-upstreams.js'
@@ -49,6 +50,7 @@ export const ELEMENTS = {
   issuers: issuer,
   tiers: tier,
   upstreams: upstream,
+  pdps: pdp,
   routes: route,
   clients: client,
 } as const
@@ -56,6 +58,7 @@ export const ELEMENTS = {
 export type Single = { readonly [K in keyof typeof SINGLE]: z.output<(typeof SINGLE)[K]> }
 export type Listen = z.output<typeof listener>
 export type IssuerInput = z.output<typeof issuer>
+export type PdpInput = z.output<typeof pdp>
 export type UpstreamInput = z.output<typeof upstream>
 export type { ClientInput } from './schema-clients.js'
 export type { RouteInput, RouteRules, TierInput } from './schema-routes.js'
@@ -91,5 +94,6 @@ export const routesFile = z.strictObject({
   assertion: SINGLE.assertion,
   tiers: z.record(name, tier).prefault({}).describe('Built-in tiers that are changed, and tiers that are added.'),
   upstreams: z.record(name, upstream).describe('Services behind us.'),
+  pdps: z.record(name, pdp).prefault({}).describe('Policy decision points that routes may ask: docs/decision-points.md.'),
   routes: z.array(route).prefault([]).describe('What is served; all else is refused.'),
 })

@@ -10,6 +10,7 @@ import {
   ELEMENTS,
   type IssuerInput,
   type Listen,
+  type PdpInput,
   type RouteInput,
   routesFile,
   SINGLE,
@@ -27,6 +28,7 @@ export type Sections = {
   readonly issuers: readonly (Located<IssuerInput> | null)[]
   readonly tiers: ReadonlyMap<string, Located<TierInput> | null>
   readonly upstreams: ReadonlyMap<string, Located<UpstreamInput> | null>
+  readonly pdps: ReadonlyMap<string, Located<PdpInput> | null>
   readonly routes: readonly Located<RouteInput>[]
   /** A list, or the name of the file that holds one; null: there is no registry. */
   readonly clients: readonly Located<ClientInput>[] | Located<string> | null
@@ -84,6 +86,7 @@ export function readSections(source: Source, raw: Raw, loading: Loading): Sectio
     issuers: readList(ELEMENTS.issuers, raw.issuers, { place: under(main, 'issuers'), ...loading }),
     tiers: readMap(ELEMENTS.tiers, raw.tiers, { place: under(main, 'tiers'), ...loading }),
     upstreams: readMap(ELEMENTS.upstreams, raw.upstreams, { place: under(main, 'upstreams'), ...loading }),
+    pdps: readMap(ELEMENTS.pdps, raw.pdps, { place: under(main, 'pdps'), ...loading }),
     routes: readList(ELEMENTS.routes, raw.routes, { place: under(main, 'routes'), ...loading }).filter((one) => one !== null),
     clients: readClients(raw, main, loading),
   }

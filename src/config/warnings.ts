@@ -21,6 +21,7 @@ export function warn(config: Config, places: Places, { findings }: Loading): voi
   warnOfState(subject)
   warnOfIssuers(subject)
   warnOfUpstreams(subject)
+  warnOfPdps(subject)
   warnOfClients(subject)
   for (const [i, route] of config.routes.entries()) {
     const place = places.routes[i]
@@ -128,6 +129,20 @@ function warnOfUpstreams({ config, places, warn }: Subject): void {
       )
     if (upstream.pass_token)
       warn(at('pass_token'), 'the upstream could use the token elsewhere: let it verify the assertion instead')
+  }
+}
+
+function warnOfPdps({ config, places, warn }: Subject): void {
+  for (const { name, url, authorization, tls } of config.pdps) {
+    const at = under(places.main, 'pdps', name)
+    if (url.startsWith('http:'))
+      warn(
+        under(at, 'url'),
+        'whoever is in between says who may do what: http is good for a process on this machine, https for everything else',
+      )
+    else if (authorization === null && tls.cert === undefined)
+      warn(at, 'it does not know who asks: give it `authorization`, or a client certificate in `tls`')
+    if (!config.routes.some(({ decision }) => decision?.pdp === name)) warn(at, 'no route asks it')
   }
 }
 

@@ -70,7 +70,7 @@ export const METRICS = {
   ),
   holdfast_phase_duration_seconds: histogram(
     DURATIONS,
-    'What a request spent its time on: verify (token, proof, rules), replay (the store), sign (the assertion), upstream (until the head of its answer).',
+    'What a request spent its time on: verify (token, proof, rules), decision (the policy decision point), replay (the store), sign (the assertion), upstream (until the head of its answer).',
     'phase',
   ),
   holdfast_upstream_answers_total: counter(
@@ -96,7 +96,7 @@ export const METRICS = {
     'How late a timer fires that is due every 50 ms; over limits.event_loop_delay new requests are refused as overloaded.',
   ),
   holdfast_cache_hits_total: counter(
-    'Look-ups that found something: tokens, in every request that brings one; proof_keys, where that is bound to a key; opaque_tokens and inactive_tokens, answers of introspection.',
+    'Look-ups that found something: tokens, in every request that brings one; proof_keys, where that is bound to a key; opaque_tokens and inactive_tokens, answers of introspection; decisions, where pdps.cache is on.',
     'cache',
   ),
   holdfast_cache_misses_total: counter('Look-ups that found nothing: what is seen first, and tokens that are none.', 'cache'),
@@ -120,9 +120,16 @@ export const METRICS = {
     'How long issuers took to answer questions about tokens.',
     'issuer',
   ),
+  holdfast_pdp_questions_total: counter(
+    'Questions that routes ask a policy decision point, by its name: permit, deny, failed (no answer, or none that can be used), not_asked (it was silent just before, or pdps.concurrency questions were under way). Answers that were kept are cache hits.',
+    'pdp',
+    'result',
+  ),
+  holdfast_pdp_duration_seconds: histogram(DURATIONS, 'How long policy decision points took to answer.', 'pdp'),
+  holdfast_pdp_questions_in_flight: gauge('sum', 'Questions to policy decision points that are under way.', 'pdp'),
   holdfast_degraded: gauge(
     'max',
-    '1 while something is wrong with this part, as /readyz says in words: issuer_keys, introspection, replay_store, revocations, audit, reload.',
+    '1 while something is wrong with this part, as /readyz says in words: issuer_keys, introspection, pdp, replay_store, revocations, audit, reload.',
     'part',
   ),
   holdfast_revocations: gauge('max', 'Entries of the list of revocations that refuse, by what they revoke.', 'kind'),
@@ -133,7 +140,7 @@ export const METRICS = {
   holdfast_issuer_keys: gauge('min', 'Keys of an issuer that can be used now.', 'issuer'),
   holdfast_expiry_timestamp_seconds: gauge(
     'min',
-    'When something ends (Unix time), the earliest where there are several: certificates (listener, admin, upstream, redis, tracing, introspection), the CAs that others are judged by (client_ca, hop_ca, upstream_ca, issuer_ca, redis_ca, tracing_ca), crl (its nextUpdate), issuer_keys (if the issuer stays silent; 0: there are none).',
+    'When something ends (Unix time), the earliest where there are several: certificates (listener, admin, upstream, redis, tracing, introspection, pdp), the CAs that others are judged by (client_ca, hop_ca, upstream_ca, pdp_ca, issuer_ca, redis_ca, tracing_ca), crl (its nextUpdate), issuer_keys (if the issuer stays silent; 0: there are none).',
     'kind',
     'name',
   ),
@@ -183,4 +190,4 @@ export const METRICS = {
 export type MetricName = keyof typeof METRICS
 
 /** Parts that can be degraded, as a label. */
-export type Part = 'issuer_keys' | 'introspection' | 'replay_store' | 'revocations' | 'audit' | 'reload'
+export type Part = 'issuer_keys' | 'introspection' | 'pdp' | 'replay_store' | 'revocations' | 'audit' | 'reload'

@@ -63,6 +63,7 @@ export function createDecisionMetrics(): DecisionMetrics {
   const durations = new Map<string, Histogram>()
   const phases = {
     verify: createHistogram(bounds),
+    decision: createHistogram(bounds),
     replay: createHistogram(bounds),
     sign: createHistogram(bounds),
     upstream: createHistogram(bounds),
@@ -122,6 +123,7 @@ export function createDecisionMetrics(): DecisionMetrics {
       const tally = tallies.get(route) ?? newTally(route)
       tally.duration.observe(seconds(durationMs))
       if (times.verified > 0) phases.verify.observe(seconds(times.verified - times.verifying))
+      if (times.asked > 0) phases.decision.observe(seconds(times.asked - times.asking))
       if (times.recorded > 0) phases.replay.observe(seconds(times.recorded - times.recording))
       if (times.signed > 0) phases.sign.observe(seconds(times.signed - times.signing))
       if (times.answered > 0) phases.upstream.observe(seconds(times.answered - times.signed))

@@ -16,6 +16,7 @@ export type Readings = {
   readonly audit: { readonly dropped: number; readonly syncs: number; readonly counted: number }
   readonly caches: Readonly<Record<string, CacheReadings>>
   readonly introspection: readonly IntrospectionReadings[]
+  readonly pdps: readonly PdpReadings[]
   /** null: there is no list. Age in seconds. */
   readonly revocations: { readonly counts: Readonly<Record<string, number>>; readonly age: Seconds } | null
   readonly issuers: readonly { readonly issuer: string; readonly keys: number }[]
@@ -57,6 +58,13 @@ export type IntrospectionReadings = {
   readonly duration: HistogramReadings
 }
 
+export type PdpReadings = {
+  readonly pdp: string
+  readonly results: Readonly<Record<string, number>>
+  readonly duration: HistogramReadings
+  readonly inFlight: number
+}
+
 export type CacheReadings = {
   readonly hits: number
   readonly misses: number
@@ -75,6 +83,7 @@ export function familiesOf(readings: Readings): readonly Family[] {
     audit,
     caches,
     introspection,
+    pdps,
     revocations,
     issuers,
     expiries,
@@ -115,6 +124,20 @@ export function familiesOf(readings: Readings): readonly Family[] {
     histogramFamily(
       'holdfast_introspection_duration_seconds',
       introspection.map(({ issuer, duration }) => [{ issuer }, duration]),
+    ),
+    samplesFamily(
+      'holdfast_pdp_questions_total',
+      pdps.flatMap(({ pdp, results }) =>
+        Object.entries(results).map(([result, count]): [Labels, number] => [{ pdp, result }, count]),
+      ),
+    ),
+    histogramFamily(
+      'holdfast_pdp_duration_seconds',
+      pdps.map(({ pdp, duration }) => [{ pdp }, duration]),
+    ),
+    samplesFamily(
+      'holdfast_pdp_questions_in_flight',
+      pdps.map(({ pdp, inFlight }) => [{ pdp }, inFlight]),
     ),
     by('holdfast_degraded', 'part', Object.fromEntries(parts)),
     by('holdfast_revocations', 'kind', revocations?.counts ?? {}),

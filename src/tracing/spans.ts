@@ -51,7 +51,10 @@ export function makeSpans(tracer: Tracer, request: TracedRequest, ids: SpanIds):
     tracer.startSpan(phase, { startTime: at(began) }, inside).end(at(ended))
     return 1
   }
-  const made = phase('verify', times.verifying, times.verified) + phase('replay', times.recording, times.recorded)
+  const made =
+    phase('verify', times.verifying, times.verified) +
+    phase('decision', times.asking, times.asked) +
+    phase('replay', times.recording, times.recorded)
   const grant = times.signed > 0 && !('denial' in verdict) ? verdict : null
   if (grant !== null) sendSpan({ tracer, request, grant, name, method, inside, ids, at, end })
   server.end(end)

@@ -2,10 +2,11 @@
 // Everything in it was proven: it is made from a Grant and from nothing that a header said. Does not send it.
 
 import type { SigningKey } from '../keys/signing.js'
-import { fittingDetails } from '../verify/authorization-details.js'
+import { passedDetails } from '../verify/authorization-details.js'
+import { provenBinding } from '../verify/confirmation.js'
 import { sha256 } from '../verify/hashes.js'
 import type { Seconds } from '../verify/scalars.js'
-import type { AccessToken, Evidence, JsonObject, Route } from '../verify/types.js'
+import type { Evidence, JsonObject } from '../verify/types.js'
 import type { Grant } from '../verify/verdict.js'
 
 export type AssertionContext = {
@@ -58,28 +59,17 @@ function claimsOf({ evidence, route, body }: Grant, { issuer, ttl, now, target, 
     sub: token?.subject ?? undefined,
     client_id: token?.clientId || undefined,
     scope: token?.scope.join(' ') || undefined,
-    authorization_details: detailsFor(route, token),
+    authorization_details: token === null ? undefined : passedDetails(token, route.policy.authorization_details),
     acr: typeof token?.claims.acr === 'string' ? token.claims.acr : undefined,
     auth_time: typeof token?.claims.auth_time === 'number' ? token.claims.auth_time : undefined,
     tenant: evidence.tenant ?? undefined,
     token: token === null ? undefined : { iss: token.issuer.issuer, jti: token.jti ?? undefined },
-    binding: bindingOf(evidence),
+    binding: provenBinding(evidence),
+    decision: decisionClaim(evidence),
     report_only: evidence.reported.length > 0 ? true : undefined,
   }
 }
 
-/** What met the demands of the route, each once (RFC 9396): of the token's other details the upstream learns nothing. */
-function detailsFor({ policy }: Route, token: AccessToken | null): readonly JsonObject[] | undefined {
-  if (token === null || !policy.authorization_details) return undefined
-  return [...new Set(policy.authorization_details.flatMap((demanded) => fittingDetails(token, demanded)))]
-}
-
-/** How the sender was proven, from the proof and the certificate that were judged: not from what the token asks for. */
-function bindingOf({ proof, certificate }: Evidence): JsonObject {
-  if (proof !== null && certificate !== null) {
-    return { method: 'both', jkt: proof.header.jkt, 'x5t#S256': certificate.x5tS256 }
-  }
-  if (proof !== null) return { method: 'dpop', jkt: proof.header.jkt }
-  if (certificate !== null) return { method: 'mtls', 'x5t#S256': certificate.x5tS256 }
-  return { method: 'none' }
-}
+/** What the policy decision point called its decision, and the policy it came from. */
+const decisionClaim = ({ decision }: Evidence): JsonObject | undefined =>
+  decision === undefined ? undefined : { id: decision.id, policy: decision.policyVersion ?? undefined }

@@ -45,3 +45,10 @@ export function fittingDetails(token: AccessToken, demanded: DemandedDetail): re
 }
 
 const includes = (list: unknown, text: string): boolean => Array.isArray(list) && list.includes(text)
+
+/** What met the demands of a route, each once: of the token's other details nobody learns anything. undefined: the route demands none. */
+export const passedDetails = (
+  token: AccessToken,
+  demanded: readonly DemandedDetail[] | null | undefined,
+): readonly JsonObject[] | undefined =>
+  demanded ? [...new Set(demanded.flatMap((one) => fittingDetails(token, one)))] : undefined

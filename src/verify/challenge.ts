@@ -89,10 +89,11 @@ function schemeAtFault(reason: Reason, error: OAuthError | null, used: Scheme | 
 }
 
 /** What would have been enough (RFC 6750 §3 `scope`, RFC 9470 §3 `acr_values` and `max_age`). */
-function demands(reason: Reason, policy: Policy, { maxAge }: Hints): readonly string[] {
+function demands(reason: Reason, policy: Policy, { maxAge, acrValues }: Hints): readonly string[] {
   if (reason === 'scope_missing') return [quoted('scope', policy.scopes?.join(' ') ?? '')]
   if (reason !== 'authentication_weak' && reason !== 'authentication_old') return []
-  const acr = policy.acr_values === null ? [] : [quoted('acr_values', policy.acr_values.join(' '))]
+  const classes = acrValues ?? policy.acr_values
+  const acr = classes === null ? [] : [quoted('acr_values', classes.join(' '))]
   const ages = [policy.auth_max_age, maxAge].filter((age) => typeof age === 'number')
   return ages.length === 0 ? acr : [...acr, quoted('max_age', String(Math.floor(Math.min(...ages))))]
 }

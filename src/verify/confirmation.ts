@@ -3,7 +3,7 @@
 
 import { isThumbprint } from './hashes.js'
 import { isJsonObject } from './json.js'
-import type { Confirmation } from './types.js'
+import type { Confirmation, Evidence, JsonObject } from './types.js'
 import { type Denial, deny } from './verdict.js'
 
 /** Keycloak writes `"kc-jkt-type": "DPoP"` beside `jkt`. It says what `jkt` is and binds nothing itself; any other value is unknown. */
@@ -20,4 +20,14 @@ export function readConfirmation(cnf: unknown): Confirmation | null | Denial {
   if (jkt !== undefined && !isThumbprint(jkt)) return deny('binding_unsupported', 'jkt is not a SHA-256 thumbprint')
   if (x5tS256 !== undefined && !isThumbprint(x5tS256)) return deny('binding_unsupported', 'x5t#S256 is not a SHA-256 thumbprint')
   return { jkt: jkt ?? null, x5tS256: x5tS256 ?? null }
+}
+
+/** How the sender was proven, from the proof and the certificate that were judged: not from what the token asks for. */
+export function provenBinding({ proof, certificate }: Pick<Evidence, 'proof' | 'certificate'>): JsonObject {
+  if (proof !== null && certificate !== null) {
+    return { method: 'both', jkt: proof.header.jkt, 'x5t#S256': certificate.x5tS256 }
+  }
+  if (proof !== null) return { method: 'dpop', jkt: proof.header.jkt }
+  if (certificate !== null) return { method: 'mtls', 'x5t#S256': certificate.x5tS256 }
+  return { method: 'none' }
 }

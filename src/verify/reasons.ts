@@ -165,6 +165,14 @@ export const REASONS = {
   authentication_weak: { ...stepUp, title: 'A stronger user authentication is required.', spec: 'RFC 9470 §3' },
   authentication_old: { ...stepUp, title: 'A more recent user authentication is required.', spec: 'RFC 9470 §3' },
 
+  // What a policy decision point says
+  decision_unavailable: {
+    status: 503,
+    title: 'The policy decision point is unavailable; try again shortly with a new proof.',
+    spec: 'AuthZEN 1.0 §10',
+  },
+  decision_denied: { status: 403, title: 'A policy denies this request.', spec: 'AuthZEN 1.0 §5.5' },
+
   // What can only be done once, and what must be there to do it
   replay_unavailable: {
     status: 503,

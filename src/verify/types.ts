@@ -146,12 +146,35 @@ export type Evidence = {
   readonly tenant: string | null
   /** What would have been refused, were it not for `report_only_until` (contract §5). */
   readonly reported: readonly Denial[]
+  /** What a policy decision point said; left out: the route asks none. */
+  readonly decision?: Decision
+}
+
+/** What is known of a decision that was asked for. */
+export type Decision = {
+  /** Whom it was asked of. */
+  readonly pdp: string
+  /** What it is called there; null: there was none. */
+  readonly id: string | null
+  /** The policy that it came from; null: that was not said. */
+  readonly policyVersion: string | null
+}
+
+/** What a route asks a policy decision point (AuthZEN Authorization API 1.0). */
+export type DecisionRule = {
+  readonly pdp: string
+  /** The longest that the question takes. */
+  readonly timeout: Seconds
+  /** null: the method. */
+  readonly action: string | null
+  /** One at least; with several, all must be permitted. `id`: `path.NAME`, or fixed text. */
+  readonly resources: readonly { readonly type: string; readonly id: string }[]
 }
 
 /** A request that was refused, with what had been found out by then: for the audit event, never for a decision. */
 export type Refused = {
   readonly denial: Denial
-  readonly found: Pick<Evidence, 'token' | 'scheme' | 'proof'>
+  readonly found: Pick<Evidence, 'token' | 'scheme' | 'proof' | 'decision'>
 }
 
 /** A token issuer as routes.yaml has it (contract §2). */
@@ -260,6 +283,8 @@ export type Route = {
   readonly origins: readonly string[]
   readonly action: string | null
   readonly resource: { readonly type: string; readonly id: string | null } | null
+  /** null: no policy decision point is asked. */
+  readonly decision: DecisionRule | null
 }
 
 /** A route and the values its path captured, percent-decoded once; a value that is not UTF-8 is absent. */

@@ -1,10 +1,18 @@
 // What a decision is: a Grant or a Denial. Both are values; nothing is thrown at a hostile request.
 
 import type { Reason } from './reasons.js'
-import type { Evidence, HeldBody, Route } from './types.js'
+import type { Decision, Evidence, HeldBody, Route } from './types.js'
 
-/** What a client needs to know to do better: when to come back (seconds), which methods there are, how old an authentication may be (seconds). */
-export type Hints = { readonly retryAfter?: number; readonly maxAge?: number; readonly allow?: readonly string[] }
+/**
+ * What a client needs to know to do better: when to come back (seconds), which methods there are, how old an authentication may be
+ * (seconds), and of which classes it should be, where that is not the route's own demand.
+ */
+export type Hints = {
+  readonly retryAfter?: number
+  readonly maxAge?: number
+  readonly acrValues?: readonly string[]
+  readonly allow?: readonly string[]
+}
 
 /** A refusal. `detail` is for the audit event and `explain`; it is never shown to a client. */
 export class Denial {
@@ -50,3 +58,6 @@ export const grant = (evidence: Evidence, route: Route, assertionId: string, bod
   new Grant(minted, evidence, route, assertionId, body)
 
 export type Verdict = Grant | Denial
+
+/** What came of asking a policy decision point: null permits. */
+export type Decided = { readonly denial: Denial | null; readonly decision: Decision }

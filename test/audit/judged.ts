@@ -118,6 +118,7 @@ export async function judge(change: Change = {}): Promise<Judged> {
     {
       clock: () => draft.now,
       isRemembered: () => true,
+      decisionFor: () => Promise.reject(new Error('the route asks nobody')),
       keysFor: () => [{ kid: 'issuer-1', key: issuerKey.publicKey }],
       revocations: NOTHING_REVOKED,
       keysGeneration: () => 1,

@@ -58,6 +58,7 @@ export const makeRoute = (change: Partial<Route> = {}): Route => ({
   origins: [ORIGIN],
   action: null,
   resource: null,
+  decision: null,
   ...change,
 })
 

@@ -1,0 +1,178 @@
+// May this request be made? Asked of the policy decision point that its route names, and of nobody else. Fails closed: what is no answer
+// is `decision_unavailable`, never a permit, and never the client's fault.
+//
+// - Nothing is kept unless `cache` says for how long; then answers are found by all that was asked, to the letter.
+// - At most `concurrency` questions are under way, and whoever comes on top is refused at once (503): there is no queue.
+// - One that is silent is left alone for a moment, longer each time, and then asked one question at first.
+
+import type { PdpSettings } from '../config/config.js'
+import { sha256 } from '../verify/hashes.js'
+import { isTime } from '../verify/json.js'
+import type { Seconds } from '../verify/scalars.js'
+import type { AccessToken, Cache, Evidence, RouteMatch } from '../verify/types.js'
+import { type Decided, type Denial, deny } from '../verify/verdict.js'
+import type { Answer, StepUp } from './answer.js'
+import { countsOf, type DecisionCounts } from './counts.js'
+import { createExchange, PdpSilent } from './exchange.js'
+import { questionOf } from './question.js'
+
+/** An answer, the question it was to, and when that was sent (seconds, of a clock that nobody sets). */
+export type HeldAnswer = { readonly answer: Answer; readonly requestId: string; readonly sentAt: Seconds }
+
+export type PdpPorts = {
+  readonly clock: () => Seconds
+  readonly log: (message: string) => void
+  readonly cache: Cache<HeldAnswer>
+  readonly counts: DecisionCounts
+}
+
+export type Pdps = {
+  readonly decisionFor: (evidence: Evidence, match: RouteMatch) => Promise<Decided>
+  /** One sentence for each whose last answer was none, a minute ago or less. */
+  degraded(): readonly string[]
+  close(): Promise<void>
+}
+
+export function createPdps(settings: readonly PdpSettings[], ports: PdpPorts): Pdps {
+  const pdps = new Map(settings.map((one) => [one.name, createPdp(one, ports)]))
+  return {
+    decisionFor: (evidence, match) => {
+      const pdp = pdps.get(match.route.decision?.pdp ?? '')
+      if (pdp === undefined) throw new Error(`route ${match.route.path} asks a pdp that is not of this configuration`)
+      return pdp.decisionFor(evidence, match)
+    },
+    degraded: () => [...pdps].flatMap(([name, { problem }]) => (problem() === null ? [] : [`pdp ${name}: ${problem()}`])),
+    close: async () => void (await Promise.all([...pdps.values()].map((pdp) => pdp.close()))),
+  }
+}
+
+/** How long a silent one is left alone, first and at most. */
+const FIRST_PAUSE: Seconds = 0.5
+const LONGEST_PAUSE: Seconds = 5
+/** Trouble that comes and goes is told no more often. */
+const QUIET: Seconds = 10
+/** For so long after the last failure it counts as degraded. */
+const REMEMBERED: Seconds = 60
+
+const steadyClock = (): Seconds => performance.now() / 1000
+
+type Pdp = {
+  decisionFor(evidence: Evidence, match: RouteMatch): Promise<Decided>
+  problem(): string | null
+  close(): Promise<void>
+}
+
+function createPdp(settings: PdpSettings, { clock, log, cache, ...ports }: PdpPorts): Pdp {
+  const { name } = settings
+  const exchange = createExchange(settings)
+  const counts = countsOf(ports.counts, name)
+  let underWay = 0
+  let failures = 0
+  let pausedUntil: Seconds = 0
+  let problem: string | null = null
+  let failedAt: Seconds = 0
+  let saidAt: Seconds = Number.NEGATIVE_INFINITY
+
+  function say(what: string | null): void {
+    if (what !== null) failedAt = steadyClock()
+    if (what === problem) return
+    problem = what
+    if (steadyClock() - saidAt < QUIET) return
+    saidAt = steadyClock()
+    log(`pdp ${name}: ${what === null ? 'it answers again' : what}`)
+  }
+
+  /** Why it is not asked now; null: it is. */
+  function restraint(): string | null {
+    if (steadyClock() < pausedUntil || (failures > 0 && underWay > 0)) return `not asked: ${problem ?? 'it was silent'}`
+    return underWay >= settings.concurrency ? 'not asked: too many questions are under way' : null
+  }
+
+  /** A sentence when there is no answer. */
+  async function ask(question: NonNullable<ReturnType<typeof questionOf>>, requestId: string): Promise<Answer | string> {
+    const sentAt = steadyClock()
+    underWay += 1
+    counts.inFlight += 1
+    try {
+      const answer = await exchange.ask(question, requestId)
+      failures = 0
+      say(typeof answer === 'string' ? answer : null)
+      counts.results[typeof answer === 'string' ? 'failed' : answer.permits ? 'permit' : 'deny'] += 1
+      return answer
+    } catch (error) {
+      if (!(error instanceof PdpSilent)) throw error
+      counts.results.failed += 1
+      // Those that were under way together fail together, and count as one.
+      if (steadyClock() >= pausedUntil) {
+        pausedUntil = steadyClock() + Math.min(FIRST_PAUSE * 2 ** failures, LONGEST_PAUSE)
+        failures += 1
+      }
+      say(error.message)
+      return error.message
+    } finally {
+      counts.duration.observe(steadyClock() - sentAt)
+      counts.inFlight -= 1
+      underWay -= 1
+    }
+  }
+
+  const unavailable = (why: string): Decided => ({
+    denial: deny('decision_unavailable', `${name}: ${why}`),
+    decision: { pdp: name, id: null, policyVersion: null },
+  })
+
+  const decidedBy = ({ answer, requestId }: Omit<HeldAnswer, 'sentAt'>, { token }: Evidence): Decided => ({
+    denial: answer.permits ? null : denialOf(answer, token, name, clock()),
+    decision: { pdp: name, id: answer.id ?? requestId, policyVersion: answer.policyVersion },
+  })
+
+  return {
+    async decisionFor(evidence, match) {
+      const question = questionOf(evidence, match, settings.subject)
+      if (question === null)
+        return {
+          denial: deny('decision_denied', `${name}: not asked, because the token names nobody or the path is no UTF-8`),
+          decision: { pdp: name, id: null, policyVersion: null },
+        }
+      const { requestId } = evidence.inbound
+      const key = settings.cache === null ? '' : `${name}.${sha256(question.body)}`
+      const held = settings.cache === null ? undefined : cache.get(key)
+      if (held !== undefined && steadyClock() - held.sentAt < (settings.cache ?? 0)) return decidedBy(held, evidence)
+      const why = restraint()
+      if (why !== null) {
+        counts.results.not_asked += 1
+        return unavailable(why)
+      }
+      const sentAt = steadyClock()
+      const answer = await ask(question, requestId)
+      if (typeof answer === 'string') return unavailable(answer)
+      if (settings.cache !== null) cache.set(key, { answer, requestId, sentAt })
+      return decidedBy({ answer, requestId }, evidence)
+    },
+    problem: () => (steadyClock() - failedAt < REMEMBERED ? problem : null),
+    close: exchange.close,
+  }
+}
+
+/** A step-up only where there is a user who can do better: whoever has done all of it would be sent in circles. */
+function denialOf({ stepUp, denied }: Answer, token: AccessToken | null, name: string, now: Seconds): Denial {
+  const detail = denied === null ? `by ${name}` : `by ${name}, resource ${denied}`
+  const isUser = token !== null && token.subject !== null && token.subject !== token.clientId
+  const lacks = stepUp === null || !isUser ? null : lackOf(stepUp, token, now)
+  if (stepUp === null || lacks === null) return deny('decision_denied', detail)
+  return deny(lacks, detail, {
+    ...(stepUp.acrValues === null ? {} : { acrValues: stepUp.acrValues }),
+    ...(stepUp.maxAge === null ? {} : { maxAge: stepUp.maxAge }),
+  })
+}
+
+/** What the token lacks of a step-up (RFC 9470 §3); null: nothing. */
+function lackOf(
+  { acrValues, maxAge }: StepUp,
+  { claims }: AccessToken,
+  now: Seconds,
+): 'authentication_weak' | 'authentication_old' | null {
+  if (acrValues !== null && !acrValues.some((one) => one === claims.acr)) return 'authentication_weak'
+  const { auth_time } = claims
+  return maxAge !== null && (!isTime(auth_time) || now - auth_time > maxAge) ? 'authentication_old' : null
+}
