@@ -12,6 +12,7 @@ export type StepUp = { readonly acrValues: readonly string[] | null; readonly ma
 
 export type Answer = {
   readonly permits: boolean
+  /** What the decision is called there. */
   readonly id: string | null
   readonly policyVersion: string | null
   /** Of a denial, where the policy asks for one and it is configured. */
@@ -64,7 +65,7 @@ function memberOf(context: JsonObject, path: string): unknown {
 }
 
 /** What goes into the audit log and the assertion: visible ASCII, and not much of it. */
-const readText = (value: unknown): string | null =>
+export const readText = (value: unknown): string | null =>
   typeof value === 'string' && /^[\x21-\x7e]{1,256}$/.test(value) ? value : null
 
 /** As in `acr_values` of a route: it goes into a challenge, inside quotes. */

@@ -13,11 +13,11 @@ import type { AccessToken, Cache, Evidence, RouteMatch } from '../verify/types.j
 import { type Decided, type Denial, deny } from '../verify/verdict.js'
 import type { Answer, StepUp } from './answer.js'
 import { countsOf, type DecisionCounts } from './counts.js'
-import { createExchange, PdpSilent } from './exchange.js'
+import { BAD_QUESTION, createExchange, PdpSilent } from './exchange.js'
 import { questionOf } from './question.js'
 
-/** An answer, the question it was to, and when that was sent (seconds, of a clock that nobody sets). */
-export type HeldAnswer = { readonly answer: Answer; readonly requestId: string; readonly sentAt: Seconds }
+/** An answer, and when its question was sent (seconds, of a clock that nobody sets). */
+export type HeldAnswer = { readonly answer: Answer; readonly sentAt: Seconds }
 
 export type PdpPorts = {
   readonly clock: () => Seconds
@@ -64,7 +64,7 @@ type Pdp = {
 
 function createPdp(settings: PdpSettings, { clock, log, cache, ...ports }: PdpPorts): Pdp {
   const { name } = settings
-  const exchange = createExchange(settings)
+  const exchange = createExchange(settings, note)
   const counts = countsOf(ports.counts, name)
   let underWay = 0
   let failures = 0
@@ -72,6 +72,7 @@ function createPdp(settings: PdpSettings, { clock, log, cache, ...ports }: PdpPo
   let problem: string | null = null
   let failedAt: Seconds = 0
   let saidAt: Seconds = Number.NEGATIVE_INFINITY
+  let notedAt: Seconds = Number.NEGATIVE_INFINITY
 
   function say(what: string | null): void {
     if (what !== null) failedAt = steadyClock()
@@ -80,6 +81,13 @@ function createPdp(settings: PdpSettings, { clock, log, cache, ...ports }: PdpPo
     if (steadyClock() - saidAt < QUIET) return
     saidAt = steadyClock()
     log(`pdp ${name}: ${what === null ? 'it answers again' : what}`)
+  }
+
+  /** What is no outage. */
+  function note(what: string): void {
+    if (steadyClock() - notedAt < REMEMBERED) return
+    notedAt = steadyClock()
+    log(`pdp ${name}: ${what}`)
   }
 
   /** Why it is not asked now; null: it is. */
@@ -96,7 +104,8 @@ function createPdp(settings: PdpSettings, { clock, log, cache, ...ports }: PdpPo
     try {
       const answer = await exchange.ask(question, requestId)
       failures = 0
-      say(typeof answer === 'string' ? answer : null)
+      if (answer === BAD_QUESTION) note(answer)
+      else say(typeof answer === 'string' ? answer : null)
       counts.results[typeof answer === 'string' ? 'failed' : answer.permits ? 'permit' : 'deny'] += 1
       return answer
     } catch (error) {
@@ -121,9 +130,9 @@ function createPdp(settings: PdpSettings, { clock, log, cache, ...ports }: PdpPo
     decision: { pdp: name, id: null, policyVersion: null },
   })
 
-  const decidedBy = ({ answer, requestId }: Omit<HeldAnswer, 'sentAt'>, { token }: Evidence): Decided => ({
+  const decidedBy = (answer: Answer, { token }: Evidence): Decided => ({
     denial: answer.permits ? null : denialOf(answer, token, name, clock()),
-    decision: { pdp: name, id: answer.id ?? requestId, policyVersion: answer.policyVersion },
+    decision: { pdp: name, id: answer.id, policyVersion: answer.policyVersion },
   })
 
   return {
@@ -134,20 +143,19 @@ function createPdp(settings: PdpSettings, { clock, log, cache, ...ports }: PdpPo
           denial: deny('decision_denied', `${name}: not asked, because the token names nobody or the path is no UTF-8`),
           decision: { pdp: name, id: null, policyVersion: null },
         }
-      const { requestId } = evidence.inbound
       const key = settings.cache === null ? '' : `${name}.${sha256(question.body)}`
       const held = settings.cache === null ? undefined : cache.get(key)
-      if (held !== undefined && steadyClock() - held.sentAt < (settings.cache ?? 0)) return decidedBy(held, evidence)
+      if (held !== undefined && steadyClock() - held.sentAt < (settings.cache ?? 0)) return decidedBy(held.answer, evidence)
       const why = restraint()
       if (why !== null) {
         counts.results.not_asked += 1
         return unavailable(why)
       }
       const sentAt = steadyClock()
-      const answer = await ask(question, requestId)
+      const answer = await ask(question, evidence.inbound.requestId)
       if (typeof answer === 'string') return unavailable(answer)
-      if (settings.cache !== null) cache.set(key, { answer, requestId, sentAt })
-      return decidedBy({ answer, requestId }, evidence)
+      if (settings.cache !== null) cache.set(key, { answer, sentAt })
+      return decidedBy(answer, evidence)
     },
     problem: () => (steadyClock() - failedAt < REMEMBERED ? problem : null),
     close: exchange.close,

@@ -7,7 +7,7 @@ import { guardedLookup, readFetchUrl } from '../keys/addresses.js'
 import { readJsonObject } from '../verify/json.js'
 import type { Bytes, Seconds } from '../verify/scalars.js'
 import type { JsonObject } from '../verify/types.js'
-import { type Answer, readAnswer } from './answer.js'
+import { type Answer, readAnswer, readText } from './answer.js'
 import type { Question } from './question.js'
 
 /** All that one answer may hold. */
@@ -33,7 +33,8 @@ export function metadataUrl(pdp: string): string {
   return `${origin}/.well-known/authzen-configuration${pathname.replace(/\/$/, '')}`
 }
 
-export function createExchange(pdp: PdpSettings): Exchange {
+/** `note`: tells the operator of what is no outage. */
+export function createExchange(pdp: PdpSettings, note: (what: string) => void): Exchange {
   const { url, tls, timeout, authorization } = pdp
   const { origin, protocol } = new URL(url)
   const base = url.replace(/\/$/, '')
@@ -122,9 +123,10 @@ export function createExchange(pdp: PdpSettings): Exchange {
     const headers = { 'content-type': JSON_TYPE, 'x-request-id': requestId }
     const got = await send(endpoint, { method: 'POST', signal, headers, body: question.body })
     if (typeof got === 'string') return got
-    // Whoever does not echo it breaks §10.1 and no more; another's is the answer to another question.
-    if (got.requestId !== null && got.requestId !== requestId) return 'the answer has the X-Request-ID of another question'
-    return readAnswer(got.bytes, question.count, pdp)
+    // Not refused: the answer came on the connection of its question, and there are those that make an id of their own (OpenFGA 1.22).
+    if (got.requestId !== null && got.requestId !== requestId) note('its answers have another X-Request-ID than their questions')
+    const answer = readAnswer(got.bytes, question.count, pdp)
+    return typeof answer === 'string' ? answer : { ...answer, id: answer.id ?? readText(got.requestId) ?? requestId }
   }
 
   return {
@@ -151,11 +153,14 @@ export function createExchange(pdp: PdpSettings): Exchange {
   }
 }
 
+/** The client chose what it is about, so this is no outage: not every engine takes every id. */
+export const BAD_QUESTION = 'answered 400: it does not take the question'
+
 const JSON_TYPE = 'application/json'
 const TRY_LATER: readonly number[] = [429, 503]
 const BROKEN: readonly string[] = ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']
 const PROBLEMS: Readonly<Record<number, string>> = {
-  400: 'answered 400: it does not take the question',
+  400: BAD_QUESTION,
   401: 'answered 401: it does not take our `authorization`',
   403: 'answered 403: we may not ask it',
 }

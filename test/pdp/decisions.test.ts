@@ -99,6 +99,19 @@ t.test('the decision goes to the audit log and to the upstream', async (t) => {
   t.notOk(JSON.stringify([lab.events(), lab.logs]).includes('s3cret'), 'our credential stands in no log')
 })
 
+t.test('an answer with an X-Request-ID of its own is one; the operator is told, and the decision is called so', async (t) => {
+  pdp.answer = () => json({ decision: true }, { headers: { 'x-request-id': 'own-7' } })
+  for (const _ of [1, 2]) t.equal((await lab.send(draftOf('/cases/7'))).status, 200)
+  t.match(decodeJwt(String(lab.calls.at(-1)?.headers['holdfast-assertion'])), { decision: { id: 'own-7' } })
+  t.equal(lab.logs.filter((line) => line.includes('another X-Request-ID')).length, 1, 'told once')
+})
+
+t.test('a question that it does not take is no outage: the client chose what it is about', async (t) => {
+  pdp.answer = () => json('"no such id"', { status: 400 })
+  t.equal((await lab.send(draftOf('/accounts/%23'))).status, 503)
+  t.same(JSON.parse((await lab.admin('/readyz')).body).degraded, [])
+})
+
 t.test('a route that asks nobody asks nobody', async (t) => {
   const before = pdp.asked.length
   const reply = await lab.send(draftOf('/read'))
@@ -157,11 +170,6 @@ const ROWS: readonly Row[] = [
   ['decision_unavailable', 'no media type', { body: '{"decision":true}' }],
   ['decision_unavailable', 'compressed', json({ decision: true }, { headers: { 'content-encoding': 'gzip' } })],
   ['decision_unavailable', 'larger than 64 KiB', json({ decision: true, padding: 'x'.repeat(70_000) })],
-  [
-    'decision_unavailable',
-    'the X-Request-ID of another question',
-    json({ decision: true }, { headers: { 'x-request-id': 'another' } }),
-  ],
   [
     'decision_unavailable',
     'a redirect',
