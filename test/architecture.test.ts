@@ -80,6 +80,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'keys/issuers',
       'keys/signing',
       'introspection/introspector',
+      'pdp/ask',
       'revocations',
       'edge/inbound',
       'audit/evidence',

@@ -9,11 +9,12 @@ import { loadConfig } from '../config/load.js'
 import { type Head, judgeHead, readInbound, readLines, readOrigin } from '../edge/inbound.js'
 import { createIntrospector } from '../introspection/introspector.js'
 import { createIssuerKeys } from '../keys/issuers.js'
+import { createPdps } from '../pdp/ask.js'
 import { readNonceTime } from '../verify/nonces.js'
 import type { Policy } from '../verify/policy.js'
 import { reasonRow } from '../verify/reasons.js'
 import { NOTHING_REVOKED } from '../verify/revocations.js'
-import type { InboundRequest, RouteMatch } from '../verify/types.js'
+import type { InboundRequest, Route, RouteMatch } from '../verify/types.js'
 import { Denial } from '../verify/verdict.js'
 import { STEPS, verify } from '../verify/verify.js'
 import type { Command, Io } from './command.js'
@@ -22,7 +23,8 @@ const HELP = `holdfast explain [--config FILE] METHOD URL
 holdfast explain [--config FILE] --request FILE
 
 Says which route and tier would judge a request, and each check in order with its settings and its specification.
-With --request, what each check would answer: issuers are asked for keys and about opaque tokens, nothing is recorded as used.
+With --request, what each check would answer: issuers are asked for keys and about opaque tokens, policy decision points for
+decisions, and nothing is recorded as used.
 
   METHOD URL        such as: GET https://api.example.com/cases/7
   --request FILE    a request as raw HTTP/1.1 (start line, headers, empty line), Host included; - is standard input
@@ -52,7 +54,7 @@ export const explain: Command = {
     io.out(`${head.method} ${found.inbound.target.base}${found.inbound.target.rawPath}`)
     sayRoute(io, found.match)
     if (usage.request !== null) return judge(io, found, config)
-    sayChecks(io, found.match.route.policy)
+    sayChecks(io, found.match.route)
     return 0
   },
 }
@@ -158,7 +160,14 @@ function sayRoute(io: Io, { route }: RouteMatch): void {
 const settingsOf = (policy: Policy, names: readonly string[]): string =>
   names.map((name) => `${name}=${JSON.stringify((policy as Record<string, unknown>)[name])}`).join(' ')
 
-function sayChecks(io: Io, policy: Policy): void {
+/** The last check that a route can have, and no tier's. */
+const decisionLine = ({ decision }: Route): string | null =>
+  decision === null
+    ? null
+    : `${'decision'.padEnd(16)} ${'AuthZEN 1.0 §6, §7'.padEnd(36)} pdp=${JSON.stringify(decision.pdp)} action=${JSON.stringify(decision.action)} resources=${JSON.stringify(decision.resources)}`
+
+function sayChecks(io: Io, route: Route): void {
+  const { policy } = route
   if (policy.token === 'none') {
     io.out('  nothing is judged: credentials are removed, not read (token: none)')
     return
@@ -166,6 +175,8 @@ function sayChecks(io: Io, policy: Policy): void {
   for (const { name, spec, settings } of STEPS) {
     io.out(`  ${name.padEnd(16)} ${spec.padEnd(36)} ${settingsOf(policy, settings)}`.trimEnd())
   }
+  const decision = decisionLine(route)
+  if (decision !== null) io.out(`  ${decision}`)
 }
 
 /** Runs the checks for real, but for what needs a connection or a store. */
@@ -179,6 +190,7 @@ async function judge(io: Io, question: Found, config: Config): Promise<number> {
     caches: { opaque_tokens: new Map(), inactive_tokens: new Map() },
     counts: new Map(),
   })
+  const pdps = createPdps(config.pdps, { clock, log: io.err, cache: new Map(), counts: new Map() })
   const answers = new Map<string, Denial | null>()
   const none = { get: () => undefined, set: () => undefined }
   try {
@@ -195,19 +207,26 @@ async function judge(io: Io, question: Found, config: Config): Promise<number> {
     })
     // The list is in Redis, which is not asked.
     answers.delete('revocations')
-    const { policy } = question.match.route
+    const { route } = question.match
+    const { policy } = route
+    const isRefused = 'denial' in verdict
+    const decided = isRefused || route.decision === null ? null : await pdps.decisionFor(verdict, question.match)
     for (const { name, spec, settings } of policy.token === 'none' ? [] : STEPS) {
       const answer = answers.get(name)
       const said = answer === undefined ? '-' : answer === null ? 'ok' : answer.reason
       io.out(`  ${said.padEnd(20)} ${name.padEnd(16)} ${spec.padEnd(36)} ${settingsOf(policy, settings)}`.trimEnd())
     }
+    const decision = decisionLine(route)
+    if (decision !== null) io.out(`  ${(decided === null ? '-' : (decided.denial?.reason ?? 'ok')).padEnd(20)} ${decision}`)
     io.out('')
     if ('denial' in verdict) return sayDenial(io, verdict.denial)
+    if (decided !== null && decided.denial !== null) return sayDenial(io, decided.denial)
     for (const { reason } of verdict.reported) io.out(`reported only: ${reason}`)
     io.out('granted, if nothing of it is revoked, the proof was not used before and no rate is exceeded')
     return 0
   } finally {
     issuerKeys.close()
     await introspector.close()
+    await pdps.close()
   }
 }

@@ -7,6 +7,7 @@ import { makeCertificates } from '../support/certificates.js'
 import { type Draft, issuerKey, makeDraft, printDraft } from '../support/draft.js'
 import { json, opaqueDraft, startIntrospectionServer } from '../support/introspection.js'
 import { anonymous } from '../support/kinds.js'
+import { DENY, startPdp } from '../support/pdp.js'
 
 const HOST = 'api.example.com'
 const cwd = t.testdir({})
@@ -131,6 +132,40 @@ t.test('an opaque token: its issuer is asked, as a gateway would ask', async (t)
   t.match(refused.out, /^refused: token_inactive \(401\)/m)
   server.answer = () => json({}, { status: 401 })
   t.match((await explained()).out, /^refused: introspection_unavailable \(503\).* - answered 401/m)
+})
+
+t.test('a decision: listed, and asked for only when a request is judged', async (t) => {
+  const pdp = await startPdp()
+  t.teardown(() => pdp.stop())
+  const yaml = readFileSync(join(cwd, 'routes.yaml'), 'utf8')
+  const pdps = `pdps: { policies: { url: '${pdp.url}', timeout: 20s } }\n`
+  writeFileSync(
+    join(cwd, 'decided.yaml'),
+    pdps + yaml.replace("path: '/cases/:id',", "path: '/cases/:id', decision: { pdp: policies },"),
+  )
+  const listed = await run('--config', 'decided.yaml', 'GET', `https://${HOST}/cases/7`)
+  t.match(
+    listed.out,
+    /^ +decision +AuthZEN 1\.0 §6, §7 +pdp="policies" action=null resources=\[\{"type":"route","id":"\/cases\/:id"\}\]$/m,
+  )
+  t.equal(pdp.asked.length, 0)
+  const explained = () => {
+    writeFileSync(join(cwd, 'decided.http'), printDraft(draft()))
+    return run('--config', 'decided.yaml', '--request', 'decided.http')
+  }
+  const granted = await explained()
+  t.equal(granted.code, 0, granted.out + granted.err)
+  t.match(granted.out, /^ +ok +decision /m)
+  pdp.answer = () => DENY
+  const refused = await explained()
+  t.equal(refused.code, 1)
+  t.match(refused.out, /^refused: decision_denied \(403\).* - by policies/m)
+  t.equal(pdp.asked.length, 2)
+  const wrong = draft()
+  if (wrong.proof !== null) wrong.proof.claims.htm = 'POST'
+  writeFileSync(join(cwd, 'decided.http'), printDraft(wrong))
+  t.match((await run('--config', 'decided.yaml', '--request', 'decided.http')).out, /^ +- +decision /m)
+  t.equal(pdp.asked.length, 2, 'who is refused anyway is not asked about')
 })
 
 t.test('wrong usage', async (t) => {

@@ -25,6 +25,7 @@ issuers: [{ issuer: https://as.example.com, audience: https://api.example.com, t
 replay: { store: redis, redis: { url: rediss://redis:6379, tls: { ca: certs/two-cas.crt, cert: certs/gateway.crt, key: certs/gateway.key } } }
 tracing: { otlp: 'https://collector:4318/v1/traces', tls: { ca: certs/ca.crt, cert: certs/gateway.crt, key: certs/gateway.key } }
 assertion: { key: certs/assertion.key }
+pdps: { policies: { url: https://pdp.internal, tls: { ca: certs/ca.crt, cert: certs/gateway.crt, key: certs/gateway.key } } }
 upstreams:
   cases: { url: https://cases.internal, tls: { ca: certs/internal-ca.crt, cert: certs/gateway.crt, key: certs/gateway.key } }
   plain: { url: http://127.0.0.1:80 }
@@ -52,6 +53,8 @@ t.test('everything that has an end is listed by what it is for', async (t) => {
     ['admin', '127.0.0.1:9090', endOf('gateway.crt')],
     ['upstream', 'cases', endOf('gateway.crt')],
     ['upstream_ca', 'cases', endOf('ca.crt')],
+    ['pdp', 'policies', endOf('gateway.crt')],
+    ['pdp_ca', 'policies', endOf('ca.crt')],
     ['issuer_ca', 'https://as.example.com', endOf('ca.crt')],
     ['introspection', 'https://as.example.com', endOf('gateway.crt')],
     ['tracing', 'collector', endOf('gateway.crt')],

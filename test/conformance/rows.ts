@@ -1,6 +1,7 @@
 // All rows, and how many each topic has: a row that is dropped is noticed here.
 import type { Topic } from '../../scripts/conformance-page.js'
 import type { Row } from './row.js'
+import { DECISION_ROWS } from './rows-decisions.js'
 import { DPOP_ROWS } from './rows-dpop.js'
 import { EVENT_ROWS } from './rows-events.js'
 import { HTTP_ROWS } from './rows-http.js'
@@ -26,6 +27,8 @@ export const TOPICS: readonly Topic[] = [
   { prefix: 'SPF', title: 'headers that a client could spoof', first: 0, count: 9 },
   { prefix: 'PD', title: 'problem documents (RFC 9457)', first: 1, count: 10 },
   { prefix: 'SET', title: 'security events (SSF 1.0, CAEP 1.0, RFC 8935)', first: 1, count: 15 },
+  { prefix: 'AZ', title: 'policy decisions (AuthZEN Authorization API 1.0)', first: 1, count: 10 },
+  { prefix: 'RAR', title: 'rich authorization requests (RFC 9396)', first: 1, count: 3 },
 ]
 
-export const ROWS: readonly Row[] = [...DPOP_ROWS, ...TOKEN_ROWS, ...HTTP_ROWS, ...EVENT_ROWS]
+export const ROWS: readonly Row[] = [...DPOP_ROWS, ...TOKEN_ROWS, ...HTTP_ROWS, ...EVENT_ROWS, ...DECISION_ROWS]

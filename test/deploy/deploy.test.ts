@@ -136,6 +136,7 @@ t.test('every gate that closes, every part and every end has an alert', async (t
     'revocations_unavailable',
     'keys_unavailable',
     'introspection_unavailable',
+    'decision_unavailable',
     'audit_unavailable',
     'overloaded',
     'gateway_fault',

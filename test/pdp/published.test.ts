@@ -38,7 +38,7 @@ const ANSWERS: readonly (readonly [section: string, answer: unknown, count: numb
   ],
   [
     '§7.1.2 deny_on_first_deny',
-    { evaluations: [{ decision: true }, { decision: false, context: { id: '200', reason: 'deny_on_first_deny' } }] },
+    { evaluations: [{ decision: true }, { decision: false, context: { id: '200' } }] },
     3,
     { permits: false, denied: 2, id: '200' },
   ],
