@@ -88,11 +88,7 @@ export const DECISION_ROWS: readonly Row[] = [
     id: 'AZ-07',
     requirement: 'The way there is confidential, and we authenticate.',
     spec: 'AuthZEN 1.0 §11',
-    tests: [
-      ...decisions(asked),
-      ...outages('denies decision_unavailable: a link-local address'),
-      ...of('test/config/load.test.ts')('pdps refused', 'pdps weak'),
-    ],
+    tests: [...decisions(asked), ...outages('denies decision_unavailable: a link-local address')],
   },
   {
     id: 'AZ-08',
