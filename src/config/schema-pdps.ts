@@ -43,7 +43,9 @@ export const pdp = z.strictObject({
     .describe('`type` of the subject.'),
   decision_id: member
     .prefault('context.decision_id')
-    .describe('Where an answer says what the decision is called. Is it not there, the `X-Request-ID` of the answer stands for it.'),
+    .describe(
+      'Where an answer says what the decision is called. Is it not there, the `X-Request-ID` of the answer stands for it.',
+    ),
   policy_version: member.prefault('context.policy_version').describe('Where an answer says which policy it comes from.'),
   step_up: z
     .strictObject({

@@ -88,7 +88,11 @@ export const DECISION_ROWS: readonly Row[] = [
     id: 'AZ-07',
     requirement: 'The way there is confidential, and we authenticate.',
     spec: 'AuthZEN 1.0 §11',
-    tests: [...decisions(asked), ...outages('denies decision_unavailable: a link-local address')],
+    tests: [
+      ...decisions(asked),
+      ...outages('denies decision_unavailable: a link-local address'),
+      ...of('test/pdp/channel.test.ts')('TLS: both sides are verified, and a certificate that is replaced is taken by a reload'),
+    ],
   },
   {
     id: 'AZ-08',

@@ -1,6 +1,7 @@
 // A policy decision point on loopback that answers as a test tells it to, wrong things included, and remembers what it was asked; and a lab
 // whose routes ask it.
-import { createServer, type IncomingHttpHeaders } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, type ServerOptions } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { type Lab, type LabOptions, startLab } from './lab.js'
 
@@ -43,8 +44,8 @@ export const metadataOf = (url: string, change: Record<string, unknown> = {}): A
   })
 
 /** `path`: what its identifier has behind the origin. */
-export async function startPdp(path = ''): Promise<PdpServer> {
-  const http = createServer((request, response) => {
+export async function startPdp(path = '', tls?: ServerOptions): Promise<PdpServer> {
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', async () => {
@@ -60,10 +61,11 @@ export async function startPdp(path = ''): Promise<PdpServer> {
       const echoed = { 'x-request-id': String(headers['x-request-id'] ?? '') }
       response.writeHead(answer.status ?? 200, { ...(isMetadata ? {} : echoed), ...answer.headers }).end(answer.body)
     })
-  })
+  }
+  const http = tls === undefined ? createServer(listener) : createTlsServer(tls, listener)
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
   const server: PdpServer = {
-    url: `http://localhost:${(http.address() as AddressInfo).port}${path}`,
+    url: `${tls === undefined ? 'http' : 'https'}://localhost:${(http.address() as AddressInfo).port}${path}`,
     asked: [],
     metadataAsked: [],
     answer: () => PERMIT,
