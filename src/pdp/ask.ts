@@ -5,6 +5,9 @@
 // - At most `concurrency` questions are under way, and whoever comes on top is refused at once (503): there is no queue.
 // - One that is silent is left alone for a moment, longer each time, and then asked one question at first.
 
+import { createLane, steadyClock } from '../asking/lane.js'
+import { Silent } from '../asking/post.js'
+import { createTrouble } from '../asking/trouble.js'
 import type { PdpSettings } from '../config/config.js'
 import { sha256 } from '../verify/hashes.js'
 import { isTime } from '../verify/json.js'
@@ -13,8 +16,8 @@ import type { AccessToken, Cache, Evidence, RouteMatch } from '../verify/types.j
 import { type Decided, type Denial, deny } from '../verify/verdict.js'
 import type { Answer, StepUp } from './answer.js'
 import { countsOf, type DecisionCounts } from './counts.js'
-import { BAD_QUESTION, createExchange, PdpSilent } from './exchange.js'
-import { questionOf } from './question.js'
+import { BAD_QUESTION, createExchange } from './exchange.js'
+import { type Question, questionOf } from './question.js'
 
 /** An answer, and when its question was sent (seconds, of a clock that nobody sets). */
 export type HeldAnswer = { readonly answer: Answer; readonly sentAt: Seconds }
@@ -46,15 +49,8 @@ export function createPdps(settings: readonly PdpSettings[], ports: PdpPorts): P
   }
 }
 
-/** How long a silent one is left alone, first and at most. */
-const FIRST_PAUSE: Seconds = 0.5
-const LONGEST_PAUSE: Seconds = 5
-/** Trouble that comes and goes is told no more often. */
-const QUIET: Seconds = 10
-/** For so long after the last failure it counts as degraded. */
-const REMEMBERED: Seconds = 60
-
-const steadyClock = (): Seconds => performance.now() / 1000
+/** What is no outage is told no more often. */
+const QUIET: Seconds = 60
 
 type Pdp = {
   decisionFor(evidence: Evidence, match: RouteMatch): Promise<Decided>
@@ -66,62 +62,45 @@ function createPdp(settings: PdpSettings, { clock, log, cache, ...ports }: PdpPo
   const { name } = settings
   const exchange = createExchange(settings, note)
   const counts = countsOf(ports.counts, name)
-  let underWay = 0
-  let failures = 0
-  let pausedUntil: Seconds = 0
-  let problem: string | null = null
-  let failedAt: Seconds = 0
-  let saidAt: Seconds = Number.NEGATIVE_INFINITY
+  const lane = createLane()
+  const trouble = createTrouble(`pdp ${name}`, log)
   let notedAt: Seconds = Number.NEGATIVE_INFINITY
-
-  function say(what: string | null): void {
-    if (what !== null) failedAt = steadyClock()
-    if (what === problem) return
-    problem = what
-    if (steadyClock() - saidAt < QUIET) return
-    saidAt = steadyClock()
-    log(`pdp ${name}: ${what === null ? 'it answers again' : what}`)
-  }
 
   /** What is no outage. */
   function note(what: string): void {
-    if (steadyClock() - notedAt < REMEMBERED) return
+    if (steadyClock() - notedAt < QUIET) return
     notedAt = steadyClock()
     log(`pdp ${name}: ${what}`)
   }
 
   /** Why it is not asked now; null: it is. */
   function restraint(): string | null {
-    if (steadyClock() < pausedUntil || (failures > 0 && underWay > 0)) return `not asked: ${problem ?? 'it was silent'}`
-    return underWay >= settings.concurrency ? 'not asked: too many questions are under way' : null
+    if (lane.isPaused()) return `not asked: ${trouble.last() ?? 'it was silent'}`
+    return lane.underWay >= settings.concurrency ? 'not asked: too many questions are under way' : null
   }
 
   /** A sentence when there is no answer. */
-  async function ask(question: NonNullable<ReturnType<typeof questionOf>>, requestId: string): Promise<Answer | string> {
+  async function ask(question: Question, requestId: string): Promise<Answer | string> {
     const sentAt = steadyClock()
-    underWay += 1
+    lane.begin()
     counts.inFlight += 1
     try {
       const answer = await exchange.ask(question, requestId)
-      failures = 0
+      lane.answered()
       if (answer === BAD_QUESTION) note(answer)
-      else say(typeof answer === 'string' ? answer : null)
+      else trouble.say(typeof answer === 'string' ? answer : null)
       counts.results[typeof answer === 'string' ? 'failed' : answer.permits ? 'permit' : 'deny'] += 1
       return answer
     } catch (error) {
-      if (!(error instanceof PdpSilent)) throw error
+      if (!(error instanceof Silent)) throw error
+      lane.silent()
+      trouble.say(error.message)
       counts.results.failed += 1
-      // Those that were under way together fail together, and count as one.
-      if (steadyClock() >= pausedUntil) {
-        pausedUntil = steadyClock() + Math.min(FIRST_PAUSE * 2 ** failures, LONGEST_PAUSE)
-        failures += 1
-      }
-      say(error.message)
       return error.message
     } finally {
       counts.duration.observe(steadyClock() - sentAt)
       counts.inFlight -= 1
-      underWay -= 1
+      lane.end()
     }
   }
 
@@ -157,7 +136,7 @@ function createPdp(settings: PdpSettings, { clock, log, cache, ...ports }: PdpPo
       if (settings.cache !== null) cache.set(key, { answer, sentAt })
       return decidedBy(answer, evidence)
     },
-    problem: () => (steadyClock() - failedAt < REMEMBERED ? problem : null),
+    problem: trouble.problem,
     close: exchange.close,
   }
 }

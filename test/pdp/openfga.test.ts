@@ -2,13 +2,12 @@
 // interoperability tests (five people, five operations, what each may do). Skipped where there is no `openfga` to run: it is built with
 // `go install github.com/openfga/openfga/cmd/openfga@v1.22.1`, and found on the PATH or by HOLDFAST_TEST_OPENFGA.
 import { spawn, spawnSync } from 'node:child_process'
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
 import { decodeJwt } from 'jose'
 import t from 'tap'
 import { makeDraft } from '../support/draft.js'
 import { waitFor } from '../support/fleet.js'
 import { HOST, startLab } from '../support/lab.js'
+import { freePort } from '../support/redis.js'
 
 const program = process.env.HOLDFAST_TEST_OPENFGA ?? 'openfga'
 const isThere = spawnSync(program, ['version']).status === 0
@@ -56,100 +55,100 @@ const TUPLES = [
   ),
 ]
 
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
-
 const ISSUER = 'issuers: [https://as.example.com]'
 const routeOf = (methods: string, template: string): string =>
   `  - { path: '${template.replace(/\{(\w+)\}/, ':$1')}', methods: [${methods}], tier: bound_read, upstream: cases, ${ISSUER},
       decision: { pdp: openfga, resource: { type: route, id: '${template}' } } }\n`
 
-t.test('OpenFGA decides', { skip: isThere ? false : 'there is no openfga to run' }, async (t) => {
-  const [port, grpc] = [await freePort(), await freePort()]
-  const server = spawn(
-    program,
-    [
-      'run',
-      '--experimentals=authzen',
-      `--http-addr=127.0.0.1:${port}`,
-      `--grpc-addr=127.0.0.1:${grpc}`,
-      '--playground-enabled=false',
-      '--metrics-enabled=false',
-      '--authn-method=preshared',
-      '--authn-preshared-keys=s3cret',
-    ],
-    { stdio: 'ignore' },
-  )
-  t.teardown(() => void server.kill())
-  const base = `http://127.0.0.1:${port}`
-  const post = async (path: string, body: unknown): Promise<Record<string, string>> => {
-    const headers = { authorization: 'Bearer s3cret', 'content-type': 'application/json' }
-    const reply = await fetch(`${base}${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
-    if (!reply.ok) throw new Error(`${path} answered ${reply.status}: ${await reply.text()}`)
-    return (await reply.json()) as Record<string, string>
-  }
-  await waitFor('OpenFGA', () =>
-    fetch(`${base}/healthz`).then(
-      ({ ok }) => ok,
-      () => false,
-    ),
-  )
-  const { id: store } = await post('/stores', { name: 'holdfast' })
-  await post(`/stores/${store}/authorization-models`, MODEL)
-  await post(`/stores/${store}/write`, { writes: { tuple_keys: TUPLES } })
+t.test(
+  'OpenFGA decides',
+  { skip: isThere ? false : 'openfga is not installed: put it on the PATH to have this run' },
+  async (t) => {
+    const [port, grpc] = [await freePort(), await freePort()]
+    const server = spawn(
+      program,
+      [
+        'run',
+        '--experimentals=authzen',
+        `--http-addr=127.0.0.1:${port}`,
+        `--grpc-addr=127.0.0.1:${grpc}`,
+        '--playground-enabled=false',
+        '--metrics-enabled=false',
+        '--authn-method=preshared',
+        '--authn-preshared-keys=s3cret',
+      ],
+      { stdio: 'ignore' },
+    )
+    t.teardown(() => void server.kill())
+    const base = `http://127.0.0.1:${port}`
+    const post = async (path: string, body: unknown): Promise<Record<string, string>> => {
+      const headers = { authorization: 'Bearer s3cret', 'content-type': 'application/json' }
+      const reply = await fetch(`${base}${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
+      if (!reply.ok) throw new Error(`${path} answered ${reply.status}: ${await reply.text()}`)
+      return (await reply.json()) as Record<string, string>
+    }
+    await waitFor('OpenFGA', () =>
+      fetch(`${base}/healthz`).then(
+        ({ ok }) => ok,
+        () => false,
+      ),
+    )
+    const { id: store } = await post('/stores', { name: 'holdfast' })
+    await post(`/stores/${store}/authorization-models`, MODEL)
+    await post(`/stores/${store}/write`, { writes: { tuple_keys: TUPLES } })
 
-  const batch = `  - { path: '/batch/:first/:second', methods: [GET], tier: bound_read, upstream: cases, ${ISSUER},
+    const batch = `  - { path: '/batch/:first/:second', methods: [GET], tier: bound_read, upstream: cases, ${ISSUER},
       decision: { pdp: openfga, resources: [{ type: route, id: /todos }, { type: route, id: '/users/{userId}' }] } }
   - { path: '/one/:id', methods: [GET], tier: bound_read, upstream: cases, ${ISSUER}, decision: { pdp: openfga, resource: { type: route, id: path.id } } }
   - { path: /unknown, methods: [GET], tier: bound_read, upstream: cases, ${ISSUER}, decision: { pdp: openfga, action: nobody, resource: { type: route, id: x } } }
   - { path: /wrong, methods: [GET], tier: bound_read, upstream: cases, ${ISSUER}, decision: { pdp: wrong } }\n`
-  // Its metadata is at /.well-known/authzen-configuration/STORE, where §9.2 has it not: so without discovery.
-  const at = `url: '${base}/stores/${store}', discovery: off, timeout: 20s, subject: { user: identity }`
-  const lab = await startLab({
-    store: 'memory',
-    yaml: (parts) => ({
-      ...parts,
-      pdps: `{ openfga: { ${at}, authorization: Bearer s3cret }, wrong: { ${at}, authorization: Bearer wrong } }`,
-      routes: `\n${routeOf('GET', '/users/{userId}')}${routeOf('GET, POST', '/todos')}${routeOf('PUT, DELETE', '/todos/{todoId}')}${batch}`,
-    }),
-  })
-  t.teardown(() => lab.stop())
-  const send = (sub: string, path: string, method = 'GET') => {
-    const draft = makeDraft({ host: HOST, path, method })
-    draft.token.claims.sub = sub
-    return lab.send(draft)
-  }
-  const reasonOf = (body: string): unknown => JSON.parse(body).reason
-
-  for (const [person, [sub, role]] of Object.entries(PEOPLE)) {
-    for (const [method, route, path, roles] of OPERATIONS) {
-      const may = roles.some((one) => one === role)
-      await t.test(`${person} ${may ? 'may' : 'may not'} ${method} ${route}`, async (t) => {
-        const reply = await send(sub, path, method)
-        t.equal(reply.status, may ? 200 : 403, reply.body)
-        if (!may) return void t.equal(reasonOf(reply.body), 'decision_denied')
-        const { decision } = decodeJwt(String(lab.calls.at(-1)?.headers['holdfast-assertion']))
-        t.match(decision, { id: /^[0-9a-f-]{36}$/ })
-      })
+    // Its metadata is at /.well-known/authzen-configuration/STORE, where §9.2 has it not: so without discovery.
+    const at = `url: '${base}/stores/${store}', discovery: off, timeout: 20s, subject: { user: identity }`
+    const lab = await startLab({
+      store: 'memory',
+      yaml: (parts) => ({
+        ...parts,
+        pdps: `{ openfga: { ${at}, authorization: Bearer s3cret }, wrong: { ${at}, authorization: Bearer wrong } }`,
+        routes: `\n${routeOf('GET', '/users/{userId}')}${routeOf('GET, POST', '/todos')}${routeOf('PUT, DELETE', '/todos/{todoId}')}${batch}`,
+      }),
+    })
+    t.teardown(() => lab.stop())
+    const send = (sub: string, path: string, method = 'GET') => {
+      const draft = makeDraft({ host: HOST, path, method })
+      draft.token.claims.sub = sub
+      return lab.send(draft)
     }
-  }
+    const reasonOf = (body: string): unknown => JSON.parse(body).reason
 
-  await t.test('several resources at once', async (t) => {
-    t.equal((await send(PEOPLE.beth[0], '/batch/1/2')).status, 200)
-    t.equal(reasonOf((await send('nobody', '/batch/1/2')).body), 'decision_denied')
-  })
+    for (const [person, [sub, role]] of Object.entries(PEOPLE)) {
+      for (const [method, route, path, roles] of OPERATIONS) {
+        const may = roles.some((one) => one === role)
+        await t.test(`${person} ${may ? 'may' : 'may not'} ${method} ${route}`, async (t) => {
+          const reply = await send(sub, path, method)
+          t.equal(reply.status, may ? 200 : 403, reply.body)
+          if (!may) return void t.equal(reasonOf(reply.body), 'decision_denied')
+          const { decision } = decodeJwt(String(lab.calls.at(-1)?.headers['holdfast-assertion']))
+          t.match(decision, { id: /^[0-9a-f-]{36}$/ })
+        })
+      }
+    }
 
-  await t.test('what it does not take, and whom it does not know, is no permit', async (t) => {
-    t.equal(reasonOf((await send(PEOPLE.rick[0], '/unknown')).body), 'decision_unavailable', 'an action that is not in its model')
-    t.equal(reasonOf((await send(PEOPLE.rick[0], '/one/a%3Ab')).body), 'decision_unavailable', 'an id that it does not take')
-    t.equal(reasonOf((await send(PEOPLE.rick[0], '/one/other')).body), 'decision_denied', 'a resource that it does not know')
-    const reply = await send(PEOPLE.rick[0], '/wrong')
-    t.equal(reply.status, 503, 'a credential that it does not take')
-    t.equal(reply.header('www-authenticate'), undefined)
-  })
-})
+    await t.test('several resources at once', async (t) => {
+      t.equal((await send(PEOPLE.beth[0], '/batch/1/2')).status, 200)
+      t.equal(reasonOf((await send('nobody', '/batch/1/2')).body), 'decision_denied')
+    })
+
+    await t.test('what it does not take, and whom it does not know, is no permit', async (t) => {
+      t.equal(
+        reasonOf((await send(PEOPLE.rick[0], '/unknown')).body),
+        'decision_unavailable',
+        'an action that is not in its model',
+      )
+      t.equal(reasonOf((await send(PEOPLE.rick[0], '/one/a%3Ab')).body), 'decision_unavailable', 'an id that it does not take')
+      t.equal(reasonOf((await send(PEOPLE.rick[0], '/one/other')).body), 'decision_denied', 'a resource that it does not know')
+      const reply = await send(PEOPLE.rick[0], '/wrong')
+      t.equal(reply.status, 503, 'a credential that it does not take')
+      t.equal(reply.header('www-authenticate'), undefined)
+    })
+  },
+)
