@@ -7,6 +7,7 @@ import type { ProofUse, ReplayStore, UseAnswer } from './replay/store.js'
 import type { Times } from './times.js'
 import { replayKey } from './verify/hashes.js'
 import type { Policy } from './verify/policy.js'
+import { judgeRevocations } from './verify/revocations.js'
 import type { Rate, Seconds } from './verify/scalars.js'
 import type { Evidence, HeldBody, Proof, Refused, Route, RouteMatch, VerifyPorts } from './verify/types.js'
 import { type Decided, Denial, deny, type Grant, grant } from './verify/verdict.js'
@@ -62,9 +63,10 @@ export async function decide(question: Question, { holdBody, times }: Bringing, 
     evidence = { ...evidence, decision }
     if (denial !== null) return refuse(denial)
   }
-  // The token lived when the head was judged; a slow body or decision may have outlived it (contract §3).
-  const hasWaited = body !== null || route.decision !== null
-  if (hasWaited && evidence.token !== null && ports.clock() >= evidence.token.exp) return refuse(deny('token_expired'))
+  if (body !== null || route.decision !== null) {
+    const ended = endedMeanwhile(evidence, policy, ports)
+    if (ended !== null) return refuse(ended)
+  }
 
   if (evidence.proof !== null) {
     const use = useOf(evidence.proof, evidence, route, ports)
@@ -95,6 +97,13 @@ function verifyNow(question: Question, ports: DecidePorts): ReturnType<typeof ve
   return answer.then((verified) =>
     'denial' in verified || ports.clock() - now < STALE ? verified : verify(question, ports.clock(), ports),
   )
+}
+
+/** What was good when the head was judged may have been outlived by a slow body or decision, or revoked meanwhile (contract §3). */
+function endedMeanwhile({ token, inbound }: Evidence, policy: Policy, { clock, revocations }: DecidePorts): Denial | null {
+  if (token === null) return null
+  const now = clock()
+  return now >= token.exp ? deny('token_expired') : judgeRevocations({ token, inbound }, policy, now, revocations)
 }
 
 /** Why a proof that was not used for the first time, or not surely, is refused. */

@@ -1,4 +1,4 @@
-// The way to a policy decision point, and the time that it takes: TLS in both directions, a token that ends meanwhile, and a proof that is
+// The way to a policy decision point, and the time that it takes: TLS in both directions, a token that ends or is revoked meanwhile, and a proof that is
 // remembered for as long as it could come again.
 import { Redis } from 'ioredis'
 import t from 'tap'
@@ -7,6 +7,7 @@ import { makeDraft } from '../support/draft.js'
 import { waitFor } from '../support/fleet.js'
 import { HOST, type Lab } from '../support/lab.js'
 import { asking, PERMIT, startDecidingLab, startPdp } from '../support/pdp.js'
+import { revoke } from '../support/revocations.js'
 
 const draftOf = (path = '/cases/7') => makeDraft({ host: HOST, path })
 const reasonOf = (body: string): unknown => JSON.parse(body).reason
@@ -79,6 +80,31 @@ t.test('denies token_expired: a token that ended while it was asked, and the pro
   t.equal(reasonOf(reply.body), 'token_expired')
   t.equal(await lab.usedProofs(), before)
   t.equal(await detailOf(lab, reply), 'undefined')
+})
+
+t.test('denies token_revoked: a client that was revoked while it was asked, and the proof is not spent', async (t) => {
+  const pdp = await startPdp()
+  const lab = await startDecidingLab(pdp, '', { store: 'redis' })
+  const { redis } = lab
+  t.teardown(async () => {
+    await lab.stop()
+    await pdp.stop()
+  })
+  if (redis === null) throw new Error('this lab has one')
+  const revoked = async (client: string): Promise<void> => {
+    await revoke(redis, ['client', client])
+    await waitFor('that it is enforced', () => lab.events().some(({ revoked_value }) => revoked_value === client))
+  }
+  await revoked('client-2')
+  pdp.answer = async () => {
+    await revoked('client-1')
+    return PERMIT
+  }
+  const before = await lab.usedProofs()
+  const reply = await lab.send(draftOf())
+  t.equal(reply.status, 401)
+  t.equal(reasonOf(reply.body), 'token_revoked')
+  t.equal(await lab.usedProofs(), before)
 })
 
 t.test('a proof is remembered as much longer as a question may take', async (t) => {
