@@ -7,7 +7,7 @@ import { basename, join, resolve } from 'node:path'
 import { makeCertificates } from '../test/support/certificates.js'
 import { type KeyPair, makeKey } from '../test/support/jwt.js'
 import { BUILD, freePort, type Server, startHoldfast, startOwn, startRedis, startUpstream } from './peers.js'
-import { AUDIENCE, ISSUER, KID } from './requests.js'
+import { AUDIENCE, ISSUER, KID, TENANT } from './requests.js'
 
 /** One way to run ours: a node and a build. */
 export type Variant = {
@@ -27,7 +27,12 @@ export type HoldfastSettings = {
   readonly nodeFlags?: readonly string[]
   /** Routes that no one asks for. */
   readonly otherRoutes?: number
+  /** With a registry of so many clients, their tenant, and what is revoked in the Redis of this place under `GOVERNED_PREFIX`. */
+  readonly registered?: number
 }
+
+/** Where a gateway with a registry has its keys in Redis. */
+export const GOVERNED_PREFIX = 'governed:'
 
 /** One of ours that is running. */
 export type Holdfast = Server & { readonly adminPort: number }
@@ -165,8 +170,12 @@ function routesYaml(settings: Resolved): string {
     clientCertificates = 'off',
     store = 'redis',
     otherRoutes = 0,
+    registered = 0,
   } = settings
-  const replay = store === 'memory' ? '{ store: memory }' : `{ store: redis, redis: { url: 'redis://127.0.0.1:${redisPort}' } }`
+  const redis = `url: 'redis://127.0.0.1:${redisPort}'${registered > 0 ? `, key_prefix: '${GOVERNED_PREFIX}'` : ''}`
+  const replay = store === 'memory' ? '{ store: memory }' : `{ store: redis, redis: { ${redis} } }`
+  const tenant =
+    registered > 0 ? `, tenant: { claim: tenant_id, equals: host, hosts: { 'https://localhost:${port}': ${TENANT} } }` : ''
   const others = Array.from(
     { length: otherRoutes },
     (_, i) => `  - { path: '/other/${i % 50}/:id/part-${i}', methods: [GET], tier: low_user, upstream: u, scopes: [payments] }\n`,
@@ -184,17 +193,23 @@ replay: ${replay}
 dpop: { nonce_secret: ${'n'.repeat(32)} }
 audit: { file: audit.${port}.jsonl }
 assertion: { issuer: 'https://gateway.example.com', key: assertion.key }
-tiers:
+${registered === 0 ? '' : `clients:\n${Array.from({ length: registered }, (_, i) => registrationOf(`client-${i}`)).join('')}`}tiers:
   proven: { extends: high_value, nonce: off, audit: all }
   durable: { extends: high_value, nonce: off }
   certified: { extends: sensitive_read, binding: mtls }
   open: { extends: public, rate_limit: off }
 upstreams: { u: { url: 'http://127.0.0.1:${upstreamPort}', audience: u } }
 routes:
-  - { path: /proven, methods: [GET], tier: proven, upstream: u, scopes: [payments] }
+  - { path: /proven, methods: [GET], tier: proven, upstream: u, scopes: [payments]${tenant} }
   - { path: /durable, methods: [GET], tier: durable, upstream: u, scopes: [payments] }
   - { path: /document, methods: [POST], tier: proven, upstream: u, scopes: [payments] }
   - { path: /low, methods: [GET], tier: low_user, upstream: u, scopes: [payments] }
   - { path: /public, methods: [GET], tier: open, upstream: u }
 ${clientCertificates === 'off' ? '' : '  - { path: /certified, methods: [GET], tier: certified, upstream: u, scopes: [payments] }\n'}${others.join('')}`
 }
+
+/** One that may do all that is asked for on any tier. */
+const registrationOf = (id: string): string =>
+  `  - { client_id: ${id}, status: active, approval: { by: bench, on: 2026-01-01 }, highest_tier: high_value, scopes: [payments], tenants: [${TENANT}],
+      grant_types: [authorization_code], redirect_uris: ['https://client.example.com/cb'], token_endpoint_auth_method: private_key_jwt,
+      require_pushed_authorization_requests: true, require_signed_request_object: true }\n`

@@ -6,6 +6,7 @@ import type { RequestHeaders } from './load.js'
 export const ISSUER = 'https://as.example.com'
 export const AUDIENCE = 'https://api.example.com'
 export const KID = 'issuer-1'
+export const TENANT = 'tenant-1'
 
 /** A client with a DPoP key of its own. */
 export type Client = { readonly id: string; readonly key: KeyPair }
@@ -26,6 +27,7 @@ export function signToken(issuer: KeyPair, clientId: string, confirmation: objec
     iat: now,
     exp: now + 280,
     scope: 'payments',
+    tenant_id: TENANT,
     ...(confirmation === null ? {} : { cnf: confirmation }),
   }
   return signJwt({ typ: 'at+jwt', alg: 'ES256', kid: KID }, claims, issuer.privateKey)

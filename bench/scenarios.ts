@@ -1,6 +1,7 @@
 // Every scenario, in the order in which they run and stand on the page.
 import type { Scenario } from './scenario.js'
 import { attack } from './scenarios/attack.js'
+import { governed } from './scenarios/governed.js'
 import { handshakes } from './scenarios/handshakes.js'
 import { bearer, certified, digest, durable, open, proven } from './scenarios/loads.js'
 import { profile } from './scenarios/profile.js'
@@ -22,6 +23,7 @@ export const scenariosOf = (soakMinutes: number): readonly Scenario[] => [
   latency,
   clients,
   routes,
+  governed,
   memory,
   startUp,
   soakOf(soakMinutes),
