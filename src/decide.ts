@@ -40,10 +40,19 @@ export type DecidePorts = VerifyPorts & {
 export type HoldBody = (maxBody: number) => Promise<HeldBody | Denial>
 
 /** What one request brings along: its body, if it is asked for, and where it is written down when what happened. */
-export type Bringing = { readonly holdBody: HoldBody; readonly times: Times }
+export type Bringing = {
+  readonly holdBody: HoldBody
+  readonly times: Times
+  /** Whoever comes again by this name with the same proof is the same request (ProofUse); left out or null: it has none. */
+  readonly claimant?: string | null
+}
 
 /** Judges a request. A refusal leaves the replay store untouched, unless the proof itself was the last thing wrong. */
-export async function decide(question: Question, { holdBody, times }: Bringing, ports: DecidePorts): Promise<Grant | Refused> {
+export async function decide(
+  question: Question,
+  { holdBody, times, claimant = null }: Bringing,
+  ports: DecidePorts,
+): Promise<Grant | Refused> {
   times.verifying = performance.now()
   const answer = verifyNow(question, ports)
   const verified = answer instanceof Promise ? await answer : answer
@@ -69,7 +78,7 @@ export async function decide(question: Question, { holdBody, times }: Bringing, 
   }
 
   if (evidence.proof !== null) {
-    const use = useOf(evidence.proof, evidence, route, ports)
+    const use = useOf(evidence.proof, { evidence, route, claimant }, ports)
     if (!ports.isRemembered(use.datedAt, use.now)) return refuse(deny('proof_too_old', 'older than the window before the reload'))
     // The one thing that can't be undone (RFC 9449 §11.1), and the one wait of most requests.
     times.recording = performance.now()
@@ -119,12 +128,16 @@ function denialOf(answer: Exclude<UseAnswer, 'first'>, policy: Policy): Denial {
   }
 }
 
+type Using = { readonly evidence: Evidence; readonly route: Route; readonly claimant: string | null }
+
 /**
  * Until when could this proof be accepted again? By its nonce while that is young, and by its `iat` where none is asked for
  * (a reload can change which it is, so the later of the two), and a skew longer because replicas' clocks differ. Where
  * bodies are held or decisions are asked for, a copy whose head came in time gets here as much later.
  */
-function useOf(proof: Proof, { nonceTime }: Evidence, { policy, decision }: Route, ports: DecidePorts): ProofUse {
+function useOf(proof: Proof, { evidence, route, claimant }: Using, ports: DecidePorts): ProofUse {
+  const { nonceTime } = evidence
+  const { policy, decision } = route
   const datedAt = nonceTime ?? proof.claims.iat
   const held = (policy.body_digest ? ports.limits.body_total : 0) + (decision?.timeout ?? 0)
   // A nonce of ours counts even where none is asked for: a reload may begin to.
@@ -132,7 +145,8 @@ function useOf(proof: Proof, { nonceTime }: Evidence, { policy, decision }: Rout
   const nonceMade = nonceTime ?? (typeof nonce === 'string' ? ports.nonceTime(nonce) : null) ?? 0
   const until = Math.max(nonceMade, proof.claims.iat) + policy.proof_max_age + policy.clock_skew + held
   const key = replayKey(proof.header.jkt, proof.claims.jti)
-  return { key, datedAt, until, now: ports.clock(), outage: policy.replay_outage }
+  const claim = claimant === null ? null : replayKey(key, claimant)
+  return { key, claim, datedAt, until, now: ports.clock(), outage: policy.replay_outage }
 }
 
 function chargeFor({ token, inbound }: Evidence, { route }: RouteMatch, limit: NonNullable<Policy['rate_limit']>): Charge {

@@ -16,6 +16,7 @@ import { lastWrite, openAuditLog } from './audit/log.js'
 import { newCacheCounts } from './caches.js'
 import type { Config, Listener } from './config/config.js'
 import { registryReadings } from './config/overdue.js'
+import { answerHttp } from './decision-api/http.js'
 import { type Enforcement, enforce, refuseBroken } from './edge/enforce.js'
 import { watchEventLoop } from './edge/overload.js'
 import { type Edge, type EdgeCounts, openEdge } from './edge/server.js'
@@ -384,8 +385,8 @@ function openListener(index: number, { options, requests: inWork }: Adapters, ru
     ticketSecret,
     limits: shareOf(config.limits, config.workers),
     handle: (exchange) => {
-      const [enforcement, { requests }] = current()
-      const request = enforce(exchange, enforcement)
+      const [enforcement, { requests, permitFor }] = current()
+      const request = listener.decides ? answerHttp(exchange, enforcement, permitFor) : enforce(exchange, enforcement)
       requests.add(request)
       inWork.add(request)
       void request.finally(() => {

@@ -9,6 +9,7 @@ import { type CacheName, type Caches, createCaches } from './caches.js'
 import type { Config, Limits } from './config/config.js'
 import { type Expiry, expiriesOf } from './config/expiries.js'
 import { type DecidePorts, decide } from './decide.js'
+import type { PermitFor } from './decision-api/answer.js'
 import { type BodyBudget, createBodyHolder } from './edge/body.js'
 import { createCors } from './edge/cors.js'
 import type { Enforcement } from './edge/enforce.js'
@@ -32,6 +33,7 @@ import { isSampled } from './tracing/context.js'
 import type { Traces } from './tracing/traces.js'
 import { createForwarder } from './upstream/forward.js'
 import { readHandshake } from './upstream/handshake.js'
+import { createPermits } from './upstream/permit.js'
 import { createPools, type Pools } from './upstream/pools.js'
 import type { OpenStreams } from './upstream/streams.js'
 import type { Tunnel } from './upstream/tunnel.js'
@@ -133,6 +135,8 @@ export type Running = {
   readonly expiries: readonly Expiry[]
   /** One for each listener. */
   readonly enforcements: readonly Enforcement[]
+  /** For listeners that decide. */
+  readonly permitFor: PermitFor
   readonly caches: Caches
   /** Requests that started with this configuration and are not over. */
   readonly requests: Set<Promise<void>>
@@ -210,8 +214,8 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
       nonce,
       overload: () => overloadOf(adapters, limits),
       isFull: (upstream) => pools.get(upstream).queued >= upstream.queue,
-      decide: (question, exchange, times) =>
-        decide(question, { holdBody: (maxBody) => bodies.hold(exchange, maxBody), times }, ports),
+      holdBody: bodies.hold,
+      decide: (question, bringing) => decide(question, bringing, ports),
       judgeHandshake,
       forward: (granted, exchange, added) => {
         const { request, response, upgrade, connection } = exchange
@@ -236,7 +240,9 @@ export async function assemble(config: Config, adapters: Adapters, previous?: Ru
     }),
   )
   const expiries = expiriesOf(config)
-  return { config, issuerKeys, introspector, pdps, pools, signingKeys, expiries, enforcements, caches, requests: new Set() }
+  const permitFor = createPermits(sending)
+  const serving = { enforcements, permitFor, requests: new Set<Promise<void>>() }
+  return { config, issuerKeys, introspector, pdps, pools, signingKeys, expiries, caches, ...serving }
 }
 
 /** Without Redis nothing can be revoked. */

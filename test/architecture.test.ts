@@ -51,6 +51,10 @@ const RULES: Readonly<Record<string, Rule>> = {
       'node:timers/promises',
     ],
   },
+  'decision-api': {
+    src: ['verify', 'edge/enforce', 'edge/framing', 'edge/inbound', 'edge/refuse', 'edge/server', 'times', 'upstream/headers'],
+    npm: ['node:crypto'],
+  },
   admin: { src: [], npm: ['fastify', 'node:tls'] },
   metrics: { src: ['verify', 'times'], npm: ['prom-client', 'lru-cache'] },
   cluster: {
@@ -117,6 +121,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'edge',
       'caches',
       'decide',
+      'decision-api',
       'metrics',
       'tracing/context',
       'tracing/traces',
@@ -135,6 +140,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       'config/overdue',
       'audit',
       'edge',
+      'decision-api',
       'admin',
       'caches',
       'metrics',

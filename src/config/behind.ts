@@ -8,17 +8,26 @@ import { isLoopback } from './fields.js'
 import { absolute, readCaFile } from './files.js'
 import type { Loading, Rule } from './loading.js'
 import type { Listen } from './schema.js'
-import { isWritten, type Located, type Place, under } from './source.js'
+import { isWritten, type Place, under } from './source.js'
+
+/** Where a listener stands, and where what it says of its hop does. */
+export type ListenPlaces = { readonly place: Place; readonly behindAt: Place }
+
+const placeOf = (setting: string, { place, behindAt }: ListenPlaces): Place => {
+  const [first, ...inner] = setting.split('.')
+  return first === 'behind' ? under(behindAt, ...inner) : under(place, ...setting.split('.'))
+}
 
 /** null: we are the edge; or something is wrong with it, and that was reported. */
-export function resolveBehind(listen: Listen, place: Place, loading: Loading): Behind | null {
-  for (const [isBroken, setting, sentence] of [...socketRules(listen, place), ...hopRules(listen, place)])
-    if (isBroken) loading.findings.problem(under(place, ...setting.split('.')), sentence)
+export function resolveBehind(listen: Listen, places: ListenPlaces, loading: Loading): Behind | null {
+  const { place, behindAt } = places
+  for (const [isBroken, setting, sentence] of [...socketRules(listen, place), ...hopRules(listen, behindAt)])
+    if (isBroken) loading.findings.problem(placeOf(setting, places), sentence)
   if (listen.behind === undefined) return null
   const { hop, certificate, address, host, removed_prefix = '' } = listen.behind
   const said = { certificate, address, host, removed_prefix }
   if (typeof hop === 'string') return { hop, ...said }
-  const ca = readCaFile({ value: hop.ca, place: under(place, 'behind', 'hop', 'ca') }, loading)
+  const ca = readCaFile({ value: hop.ca, place: under(behindAt, 'hop', 'ca') }, loading)
   return ca === null ? null : { hop: { ca, names: hop.names }, ...said }
 }
 
@@ -50,7 +59,7 @@ const socketRules = ({ socket, tls, proxy_protocol, behind }: Listen, place: Pla
 ]
 
 /** How it is known that a connection is the hop's must be possible on this listener, and must leave nobody else in. */
-function hopRules({ host, socket, tls, behind }: Listen, place: Place): readonly Rule[] {
+function hopRules({ host, socket, tls, behind }: Listen, behindAt: Place): readonly Rule[] {
   if (behind === undefined) return []
   const { hop, certificate, removed_prefix: prefix } = behind
   return [
@@ -77,7 +86,7 @@ function hopRules({ host, socket, tls, behind }: Listen, place: Place): readonly
       'certificates are public, and every container of a pod shares loopback: take a socket, or a hop with a certificate',
     ],
     [
-      certificate === 'none' && isWritten(under(place, 'behind', 'client_certificates')),
+      certificate === 'none' && isWritten(under(behindAt, 'client_certificates')),
       'behind.client_certificates',
       'is read where the hop passes certificates on: say how in `certificate`, or leave it out',
     ],
@@ -90,13 +99,17 @@ function hopRules({ host, socket, tls, behind }: Listen, place: Place): readonly
 }
 
 /** Without it all clients would share one limit. */
-export function demandAddresses(listeners: readonly Located<Listener>[], routes: readonly Route[], { findings }: Loading): void {
-  for (const { value, place } of listeners) {
+export function demandAddresses(
+  listeners: readonly (ListenPlaces & { readonly value: Listener })[],
+  routes: readonly Route[],
+  { findings }: Loading,
+): void {
+  for (const { value, behindAt } of listeners) {
     if (value.behind?.address !== 'none') continue
     const limited = routes.find((route) => isLimitedByAddress(route) && route.origins.some((one) => value.origins.includes(one)))
     if (limited !== undefined)
       findings.problem(
-        under(place, 'behind', 'address'),
+        under(behindAt, 'address'),
         `${limited.path} has a \`rate_limit\` by address: say where the hop names the client’s, or limit that tier otherwise`,
       )
   }

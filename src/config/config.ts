@@ -28,6 +28,8 @@ export type Listener = {
   readonly behind: Behind | null
   /** Balancers that bring connections of others, and say whose: addresses, and ranges as `10.0.0.0/8`. null: nobody does. */
   readonly proxy_protocol: { readonly from: readonly string[] } | null
+  /** Whether other proxies' requests may pass is asked here; nothing is forwarded (`decision_api`). */
+  readonly decides: boolean
   /** Of clients, whoever ends their TLS. */
   readonly client_certificates: 'off' | 'pop_only' | 'pki'
   /** PEM of the CAs that client certificates must chain to (`pki`). */

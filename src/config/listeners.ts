@@ -1,7 +1,7 @@
 // Our own side of the network, resolved: public origins in normal form, listeners with their keys, the admin listener.
 
 import { normalOrigin } from '../verify/target.js'
-import { resolveBehind } from './behind.js'
+import { type ListenPlaces, resolveBehind } from './behind.js'
 import type { Config, Listener } from './config.js'
 import { readCrl, subjectOf } from './crl.js'
 import { isLoopback } from './fields.js'
@@ -9,7 +9,7 @@ import { absolute, readCaFile, readCertificates, readCrlFile, readPair } from '.
 import type { Loading, Rule } from './loading.js'
 import type { Listen, Single } from './schema.js'
 import type { Sections } from './sections.js'
-import { type Located, type Place, under } from './source.js'
+import { type Place, under } from './source.js'
 
 /** Origins in normal form, https alone; those that are none were reported. */
 export function resolveOrigins(origins: readonly string[], place: Place, { findings }: Loading): readonly string[] {
@@ -36,30 +36,52 @@ export function chooseOrigins(named: readonly string[] | undefined, all: readonl
   })
 }
 
+/** A listener as it is written, and where. */
+export type ListenerInput = ListenPlaces & { readonly value: Listen; readonly decides: boolean }
+
+/** Those of `listen`, and that of `decision_api`, which differs in its form alone: nobody but a hop may connect there. */
+export function listenersOf({ listeners, single, main }: Sections): readonly ListenerInput[] {
+  const edges = listeners
+    .filter((one) => one !== null)
+    .map(({ value, place }) => ({ value, place, behindAt: under(place, 'behind'), decides: false }))
+  if (!single.decision_api) return edges
+  const { host, port, socket, tls, ...spokenFor } = single.decision_api
+  const place = under(main, 'decision_api')
+  const value: Listen = {
+    host,
+    port,
+    ...(socket === undefined ? {} : { socket }),
+    tls: tls === null ? null : { ...tls, ...NO_CERTIFICATES },
+    behind: { ...spokenFor, host: 'same' },
+  }
+  return [...edges, { value, place, behindAt: place, decides: true }]
+}
+
 export function resolveListeners(
-  listeners: readonly Located<Listen>[],
+  listeners: readonly ListenerInput[],
   publicOrigins: readonly string[],
   loading: Loading,
-): readonly Located<Listener>[] {
+): readonly (ListenPlaces & { readonly value: Listener })[] {
   const taken = new Set<string>()
-  return listeners.flatMap(({ value, place }) => {
+  return listeners.flatMap(({ value, place, behindAt, decides }) => {
     const { host, port, tls } = value
     const address = value.socket ?? `${host} ${port}`
     const isFree = value.socket === undefined && port === 0
     const setting = value.socket === undefined ? 'port' : 'socket'
     if (!isFree && taken.has(address)) loading.findings.problem(under(place, setting), `another listener has this ${setting}`)
     taken.add(address)
-    const behind = resolveBehind(value, place, loading)
+    const behind = resolveBehind(value, { place, behindAt }, loading)
     const pair = tls === null ? null : readPair(tls, under(place, 'tls'), loading)
     const certificates =
       value.behind === undefined
         ? resolveClientCertificates(tls ?? NO_CERTIFICATES, under(place, 'tls'), loading)
-        : resolveClientCertificates(certificatesOf(value.behind), under(place, 'behind'), loading)
+        : resolveClientCertificates(certificatesOf(value.behind), behindAt, loading)
     const origins = chooseOrigins(value.origins, publicOrigins, { place: under(place, 'origins'), ...loading })
     if (tls !== null && pair === null) return []
     const socket = value.socket === undefined ? null : absolute({ value: value.socket, place })
     const { proxy_protocol = null } = value
-    return [{ value: { host, port, socket, tls: pair, proxy_protocol, behind, ...certificates, origins }, place }]
+    const resolved = { host, port, socket, tls: pair, proxy_protocol, behind, decides, ...certificates, origins }
+    return [{ value: resolved, place, behindAt }]
   })
 }
 

@@ -12,7 +12,7 @@ import { deepFreeze } from './freeze.js'
 import { readIncludes } from './include.js'
 import { type Environment, interpolate } from './interpolate.js'
 import { resolveIssuers } from './issuers.js'
-import { demandEveryOrigin, resolveAdmin, resolveCors, resolveListeners, resolveOrigins } from './listeners.js'
+import { demandEveryOrigin, listenersOf, resolveAdmin, resolveCors, resolveListeners, resolveOrigins } from './listeners.js'
 import type { Loading } from './loading.js'
 import { createMatcher } from './matcher.js'
 import { resolvePdps } from './pdps.js'
@@ -93,11 +93,7 @@ function assemble(sections: Parts, sources: readonly Source[], loading: Loading)
   const origins = { place: at('public_origins'), ...loading }
   const publicOrigins = resolveOrigins(single.public_origins ?? [], origins.place, loading)
   demandEveryOrigin(sections.listeners, publicOrigins, origins)
-  const listeners = resolveListeners(
-    sections.listeners.filter((one) => one !== null),
-    publicOrigins,
-    loading,
-  )
+  const listeners = resolveListeners(listenersOf(sections), publicOrigins, loading)
   const cors = single.cors ? resolveCors(single.cors, at('cors'), loading) : null
   const admin = single.admin && resolveAdmin(single.admin, at('admin'), loading)
   const replay = single.replay && resolveReplay(single.replay, at('replay'), loading)

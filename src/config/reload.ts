@@ -3,13 +3,13 @@
 // no such change there either: machines renew them, and a renewal must not keep a new revocation list out.
 
 import { isDeepStrictEqual } from 'node:util'
-import type { Behind, Config, RedisSettings } from './config.js'
+import type { Behind, Config, Listener, RedisSettings } from './config.js'
 import type { Findings } from './problems.js'
 import type { Place } from './source.js'
 
 const FIXED: Readonly<Record<string, (config: Config) => unknown>> = {
-  listen: ({ listeners }) =>
-    listeners.map(({ host, port, socket, tls, behind }) => ({ host, port, socket, tls: tls !== null, hop: kindOf(behind) })),
+  listen: ({ listeners }) => listeners.filter(({ decides }) => !decides).map(fixedOf),
+  decision_api: ({ listeners }) => listeners.filter(({ decides }) => decides).map(fixedOf),
   admin: ({ admin: { host, port, tls } }) => ({ host, port, tls: tls !== null }),
   workers: ({ workers }) => workers,
   replay: ({ replay }) => (replay.store === 'redis' ? { ...replay, redis: withoutCredentials(replay.redis) } : replay),
@@ -19,6 +19,14 @@ const FIXED: Readonly<Record<string, (config: Config) => unknown>> = {
   }),
   tracing: ({ tracing }) => tracing && { otlp: tracing.otlp },
 }
+
+const fixedOf = ({ host, port, socket, tls, behind }: Listener): object => ({
+  host,
+  port,
+  socket,
+  tls: tls !== null,
+  hop: kindOf(behind),
+})
 
 /** How a connection comes to be the hop's is settled when it is opened. */
 const kindOf = (behind: Behind | null): string =>

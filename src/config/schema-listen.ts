@@ -39,7 +39,7 @@ const hop = z.union([
   }),
 ])
 
-const behind = z.strictObject({
+const spokenFor = {
   hop: hop.describe('Who it is: whoever connects from this machine, whoever may open the socket, or who has a certificate.'),
   certificate: z
     .enum(['none', 'client_cert', 'xfcc', 'nginx', 'traefik', 'alb', 'haproxy'])
@@ -56,6 +56,10 @@ const behind = z.strictObject({
     .enum(['none', 'forwarded_for', 'forwarded'])
     .prefault('none')
     .describe('Where it says who the client is: the last entry of `X-Forwarded-For` or of `Forwarded`.'),
+}
+
+const behind = z.strictObject({
+  ...spokenFor,
   host: z
     .enum(['same', 'forwarded'])
     .prefault('same')
@@ -87,6 +91,14 @@ export const listener = z.strictObject({
     .min(1, 'expected at least one')
     .describe('Public origins that are served here; left out: all.')
     .optional(),
+})
+
+export const decisionApi = z.strictObject({
+  host: text.prefault('127.0.0.1').describe('Address to listen on.'),
+  port: port.prefault(9191).describe('Its port; 0 takes any free one.'),
+  socket: path.describe('A unix socket to listen on, in place of `host` and `port`.').optional(),
+  tls: orOff(z.strictObject(tlsPair)).prefault('off').describe('As of a listener; `off` on loopback or a socket only.'),
+  ...spokenFor,
 })
 
 export const admin = z.strictObject({

@@ -6,7 +6,7 @@ import { orOff } from '../verify/scalars.js'
 import { count, name, path, pause, text, watchInterval } from './fields.js'
 import { client } from './schema-clients.js'
 import { issuer } from './schema-issuers.js'
-import { admin, cors, limits, listener } from './schema-listen.js'
+import { admin, cors, decisionApi, limits, listener } from './schema-listen.js'
 import { pdp } from './schema-pdps.js'
 import { route, tier } from './schema-routes.js'
 import { assertion, audit, dpop, replay, revocations, tracing } from './schema-state.js'
@@ -22,6 +22,9 @@ export const SINGLE = {
     .describe('The https origins clients know us by: `htu`, Host and SNI are compared with these.'),
   cors: cors
     .describe('Pages of other origins that may call us; left out: none, and a preflight is refused as any other method.')
+    .optional(),
+  decision_api: decisionApi
+    .describe('Where other proxies ask whether a request may pass: docs/decision-api.md; left out: nowhere.')
     .optional(),
   admin: admin.prefault({}).describe('Health, metrics and our public keys.'),
   workers: z
@@ -73,6 +76,7 @@ export const routesFile = z.strictObject({
   listen: z.union([listener, z.array(listener).min(1)]).describe('Where clients connect; one listener or a list.'),
   public_origins: SINGLE.public_origins,
   cors: SINGLE.cors,
+  decision_api: SINGLE.decision_api,
   admin: SINGLE.admin,
   workers: SINGLE.workers,
   drain: SINGLE.drain,

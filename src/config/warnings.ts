@@ -38,17 +38,18 @@ function warnOfListeners({ config, places, warn }: Subject): void {
   const { main } = places
   for (const [i, listener] of config.listeners.entries()) {
     const isList = main.source.document.getIn(['listen', i]) !== undefined
-    const at = isList ? under(main, 'listen', i) : under(main, 'listen')
+    const at = listener.decides ? under(main, 'decision_api') : isList ? under(main, 'listen', i) : under(main, 'listen')
+    const behindAt = listener.decides ? at : under(at, 'behind')
     for (const sentence of certificateWarnings(listener)) warn(under(at, 'tls', 'cert'), sentence)
     if (listener.behind?.hop === 'loopback')
       warn(
-        under(at, 'behind', 'hop'),
+        under(behindAt, 'hop'),
         'whoever runs on this machine, or in this pod, can speak for clients: take a socket, which has permissions',
       )
     const ended = listener.crl.some((pem) => (readCrl(pem)?.nextUpdate ?? Number.POSITIVE_INFINITY) * 1000 < Date.now())
     if (ended)
       warn(
-        under(at, listener.behind === null ? 'tls' : 'behind', 'crl'),
+        under(listener.behind === null ? under(at, 'tls') : behindAt, 'crl'),
         'a list is past its nextUpdate: every certificate of its CA is refused until there is a newer one',
       )
   }

@@ -8,8 +8,8 @@ import type { Config } from '../config/config.js'
 import { newTimes, type Times } from '../times.js'
 import type { RefusalContext } from '../verify/challenge.js'
 import { schemeOf } from '../verify/credentials.js'
-import type { Seconds } from '../verify/scalars.js'
-import type { InboundRequest, Refused, RouteMatch, Scheme, Upstream } from '../verify/types.js'
+import type { Bytes, Seconds } from '../verify/scalars.js'
+import type { HeldBody, InboundRequest, Refused, RouteMatch, Scheme, Upstream } from '../verify/types.js'
 import { Denial, deny, type Grant } from '../verify/verdict.js'
 import { answerPreflight, type Cors } from './cors.js'
 import { framingProblem } from './framing.js'
@@ -35,6 +35,13 @@ export type Account = {
 /** What goes with a request that is forwarded: headers of ours for its answer (flat), and when what happened. */
 export type Added = { readonly own: readonly string[]; readonly times: Times }
 
+/** What one request brings to its decision; `claimant`: what else has the right to its proof, where a hop may ask twice. */
+export type Bringing = {
+  readonly holdBody: (maxBody: Bytes) => Promise<HeldBody | Denial>
+  readonly times: Times
+  readonly claimant?: string | null
+}
+
 /** All that an exchange needs, made anew for each configuration: a request keeps the one it started with. */
 export type Enforcement = {
   readonly config: Config
@@ -53,11 +60,9 @@ export type Enforcement = {
   readonly isFull: (upstream: Upstream) => boolean
   /** What is wrong with the handshake of a WebSocket; null: nothing, or it asks for none. */
   readonly judgeHandshake: (request: IncomingMessage) => Denial | null
-  readonly decide: (
-    question: { inbound: InboundRequest; match: RouteMatch },
-    exchange: EdgeExchange,
-    times: Times,
-  ) => Promise<Grant | Refused>
+  /** Reads the whole body, where the tier needs it. */
+  readonly holdBody: (exchange: EdgeExchange, maxBody: Bytes) => Promise<HeldBody | Denial>
+  readonly decide: (question: { inbound: InboundRequest; match: RouteMatch }, bringing: Bringing) => Promise<Grant | Refused>
   readonly forward: (granted: Grant, exchange: EdgeExchange, added: Added) => Promise<Outcome | Denial>
   readonly audit: (account: Account) => void
   readonly fault: (error: unknown) => void
@@ -149,7 +154,7 @@ export function refuseBroken({ reason, peer }: BrokenRequest, enforcement: Enfor
 }
 
 /** What was understood so far; filled in as `judge` goes on. */
-type Progress = {
+export type Progress = {
   inbound: InboundRequest | null
   match: RouteMatch | null
   scheme: Scheme | null
@@ -157,11 +162,11 @@ type Progress = {
   /** By these a page of another origin may read the answer; flat. */
   cors: readonly string[]
 }
-type Arrival = { readonly head: Head; readonly lines: HeadLines; readonly progress: Progress; readonly times: Times }
+export type Arrival = { readonly head: Head; readonly lines: HeadLines; readonly progress: Progress; readonly times: Times }
 
-const NO_PROGRESS: Progress = { inbound: null, match: null, scheme: null, origin: null, cors: [] }
-const NOTHING_FOUND: Refused['found'] = { token: null, scheme: null, proof: null }
-const refused = (denial: Denial): Refused => ({ denial, found: NOTHING_FOUND })
+export const NO_PROGRESS: Progress = { inbound: null, match: null, scheme: null, origin: null, cors: [] }
+export const NOTHING_FOUND: Refused['found'] = { token: null, scheme: null, proof: null }
+export const refused = (denial: Denial): Refused => ({ denial, found: NOTHING_FOUND })
 
 /** null: answered already, with a document of our own. */
 type Judged = Grant | Refused | null
@@ -169,20 +174,10 @@ type Judged = Grant | Refused | null
 /** A promise only from where a decision begins: what is refused before it costs no more than it must. */
 function judge(exchange: EdgeExchange, arrival: Arrival, enforcement: Enforcement): Judged | Promise<Judged> {
   const { head, lines, progress, times } = arrival
-  const { config } = enforcement
   const broken = framingProblem(exchange.request)
   if (broken !== null) return refused(deny(broken))
-  const unfit = judgeHead(head, lines, config.limits)
-  if (unfit !== null) return refused(unfit)
-  const overload = enforcement.overload()
-  if (overload !== null) return refused(deny('overloaded', overload))
-  const origin = readOrigin(head, lines, enforcement.origins)
-  if (origin instanceof Denial) return refused(origin)
-  progress.origin = origin
-  if (head.method === 'CONNECT') return refused(deny('method_not_allowed', undefined, { allow: [] }))
-  const inbound = readInbound(head, lines, origin)
+  const inbound = judgeArrival(arrival, enforcement)
   if (inbound instanceof Denial) return refused(inbound)
-  progress.inbound = inbound
 
   const preflight = enforcement.cors?.readPreflight(exchange.request) ?? null
   if (preflight !== null) {
@@ -190,20 +185,43 @@ function judge(exchange: EdgeExchange, arrival: Arrival, enforcement: Enforcemen
     if (methods instanceof Denial) return refused(methods)
     return answerPreflight(exchange, [...ownHeaders(head, lines, progress, enforcement), ...preflight.allow(methods)])
   }
-  const document = enforcement.documents.get(origin)?.get(inbound.target.path)
+  const document = enforcement.documents.get(inbound.target.origin)?.get(inbound.target.path)
   if (document !== undefined) return serveDocument(exchange, document, ownHeaders(head, lines, progress, enforcement))
-  const match = findRoute(inbound, config)
+  const match = matchRoute(inbound, arrival, enforcement)
   if (match instanceof Denial) return refused(match)
-  progress.match = match
-  const [authorization] = lines.authorization
-  progress.scheme = authorization === undefined ? null : schemeOf(authorization)
   // Declared lengths are judged before credentials: nobody should have to send what will not be read.
   if (Number(exchange.request.headers['content-length'] ?? 0) > match.route.policy.max_body)
     return refused(deny('body_too_large'))
   // Before anything is verified, and before a proof is spent that its client would have to make anew.
   if (enforcement.isFull(match.route.upstream)) return refused(deny('overloaded', 'queue'))
   const handshake = exchange.upgrade !== null && match.route.websocket ? enforcement.judgeHandshake(exchange.request) : null
-  return handshake === null ? enforcement.decide({ inbound, match }, exchange, times) : refused(handshake)
+  if (handshake !== null) return refused(handshake)
+  return enforcement.decide({ inbound, match }, { holdBody: (maxBody) => enforcement.holdBody(exchange, maxBody), times })
+}
+
+/** From limits to the target (contract §4); what is understood goes into `progress`. */
+export function judgeArrival({ head, lines, progress }: Arrival, enforcement: Enforcement): InboundRequest | Denial {
+  const unfit = judgeHead(head, lines, enforcement.config.limits)
+  if (unfit !== null) return unfit
+  const overload = enforcement.overload()
+  if (overload !== null) return deny('overloaded', overload)
+  const origin = readOrigin(head, lines, enforcement.origins)
+  if (origin instanceof Denial) return origin
+  progress.origin = origin
+  if (head.method === 'CONNECT') return deny('method_not_allowed', undefined, { allow: [] })
+  const inbound = readInbound(head, lines, origin)
+  if (!(inbound instanceof Denial)) progress.inbound = inbound
+  return inbound
+}
+
+/** Route and method; what is understood goes into `progress`. */
+export function matchRoute(inbound: InboundRequest, { lines, progress }: Arrival, { config }: Enforcement): RouteMatch | Denial {
+  const match = findRoute(inbound, config)
+  if (match instanceof Denial) return match
+  progress.match = match
+  const [authorization] = lines.authorization
+  progress.scheme = authorization === undefined ? null : schemeOf(authorization)
+  return match
 }
 
 function findRoute(inbound: InboundRequest, config: Config): RouteMatch | Denial {
@@ -264,13 +282,13 @@ const demandsNonce = (match: RouteMatch | null): boolean =>
  * What we add to every answer, granted or refused. A fresh nonce only on routes that demand one: a client that was given a
  * nonce must go on using one (RFC 9449 §11.3), and an answer that carries one is not for caches (§8.2).
  */
-function ownHeaders(head: Head, lines: HeadLines, { match, cors }: Progress, { nonce }: Enforcement): readonly string[] {
+export function ownHeaders(head: Head, lines: HeadLines, { match, cors }: Progress, { nonce }: Enforcement): readonly string[] {
   const own = ['X-Request-Id', head.requestId, 'x-fapi-interaction-id', lines.interactionId ?? head.requestId]
   if (cors.length > 0) own.push(...cors)
   return demandsNonce(match) ? [...own, 'DPoP-Nonce', nonce(), 'Cache-Control', 'no-store'] : own
 }
 
-function contextOf(head: Head, lines: HeadLines, progress: Progress, enforcement: Enforcement): RefusalContext {
+export function contextOf(head: Head, lines: HeadLines, progress: Progress, enforcement: Enforcement): RefusalContext {
   const { match, scheme, cors } = progress
   const origin = progress.origin ?? enforcement.origins[0] ?? ''
   return {

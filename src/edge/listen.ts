@@ -9,7 +9,7 @@ import type { Listener } from '../config/config.js'
 const BACKLOG = 4096
 
 /** Where a listener listens. */
-export type ListenPlace = Pick<Listener, 'host' | 'port' | 'socket'>
+export type ListenPlace = Pick<Listener, 'host' | 'port' | 'socket' | 'decides'>
 
 /** Resolves to the address as it is logged; rejects with what to change in routes.yaml. */
 export async function listen(server: Server, place: ListenPlace): Promise<string> {
@@ -17,11 +17,15 @@ export async function listen(server: Server, place: ListenPlace): Promise<string
   return bind(server, place)
 }
 
-function bind(server: Server, { host, port, socket }: ListenPlace): Promise<string> {
+function bind(server: Server, { host, port, socket, decides }: ListenPlace): Promise<string> {
   return new Promise((resolve, reject) => {
     const [where, advice] = socket === null ? [`${host}:${port}`, '`port` or `host`'] : [socket, '`socket`']
     const fail = (error: Error): void =>
-      reject(new Error(`can't listen on ${where} (${error.message}): choose another ${advice} in \`listen\``))
+      reject(
+        new Error(
+          `can't listen on ${where} (${error.message}): choose another ${advice} in \`${decides ? 'decision_api' : 'listen'}\``,
+        ),
+      )
     server.once('error', fail)
     server.listen({ ...(socket === null ? { host, port } : { path: socket }), backlog: BACKLOG }, () => {
       server.off('error', fail)

@@ -2,7 +2,7 @@
 // be smuggled through: what was not read of the request is drained within bounds, or the connection is closed.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type RefusalContext, refusal } from '../verify/challenge.js'
+import { type Refusal, type RefusalContext, refusal } from '../verify/challenge.js'
 import type { Reason } from '../verify/reasons.js'
 import type { Denial } from '../verify/verdict.js'
 
@@ -21,9 +21,18 @@ const CLOSING: ReadonlySet<Reason> = new Set<Reason>([
 const DRAIN_BYTES = 256 * 1024
 const DRAIN_MS = 2000
 
-/** Answers with the refusal; returns its status. Where an answer has begun already, the connection is cut instead. */
-export function refuse(request: IncomingMessage, response: ServerResponse, denial: Denial, context: RefusalContext): number {
-  const { status, headers, body } = refusal(denial, context)
+/**
+ * Answers with the refusal, or with what `narrow` makes of it for who can't take all of it; returns its status. Where an answer has begun
+ * already, the connection is cut instead.
+ */
+export function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  denial: Denial,
+  context: RefusalContext,
+  narrow: (whole: Refusal) => Refusal = (whole) => whole,
+): number {
+  const { status, headers, body } = narrow(refusal(denial, context))
   if (response.headersSent) {
     response.destroy()
     return status

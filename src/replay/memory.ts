@@ -38,8 +38,9 @@ export function createMemoryStore({ maxEntries = MOST_ENTRIES }: MemoryOptions =
 
 export type ProofMemory = {
   /** `full` records nothing. */
-  add(use: Pick<ProofUse, 'key' | 'until' | 'now'>): 'first' | 'used' | 'full'
-  has(use: Pick<ProofUse, 'key'>): boolean
+  add(use: Pick<ProofUse, 'key' | 'claim' | 'until' | 'now'>): 'first' | 'used' | 'full'
+  /** Was it used, and not by the request that claims it? */
+  has(use: Pick<ProofUse, 'key' | 'claim'>): boolean
   size(): number
 }
 
@@ -65,27 +66,34 @@ export function createProofMemory(maxEntries: number, monotonic = sinceStart): P
     }
   }
 
+  function isKnown(key: string): boolean {
+    const short = shortKey(key)
+    return shardOf(known, short).has(short)
+  }
+
+  function remember(short: string, end: number): void {
+    shardOf(known, short).add(short)
+    size++
+    const bucket = ending.get(end)
+    if (bucket === undefined) ending.set(end, [short])
+    else bucket.push(short)
+    oldest = oldest === null ? end : Math.min(oldest, end)
+  }
+
   return {
-    add({ key, until, now }) {
+    add({ key, claim = null, until, now }) {
       const at = monotonic()
       sweep(at)
       const short = shortKey(key)
-      const shard = shardOf(known, short)
-      if (shard.has(short)) return 'used'
+      if (shardOf(known, short).has(short)) return claim !== null && isKnown(claim) ? 'first' : 'used'
       if (size >= maxEntries) return 'full'
-      shard.add(short)
-      size++
       const end = Math.floor((at + Math.max(0, until - now)) / BUCKET)
-      const bucket = ending.get(end)
-      if (bucket === undefined) ending.set(end, [short])
-      else bucket.push(short)
-      oldest = oldest === null ? end : Math.min(oldest, end)
+      remember(short, end)
+      // A record of its own: what has no claim, which is nearly all, pays nothing for it.
+      if (claim !== null) remember(shortKey(claim), end)
       return 'first'
     },
-    has({ key }) {
-      const short = shortKey(key)
-      return shardOf(known, short).has(short)
-    },
+    has: ({ key, claim = null }) => isKnown(key) && (claim === null || !isKnown(claim)),
     size: () => size,
   }
 }

@@ -7,8 +7,10 @@ import { phrase } from './redis-errors.js'
 import { CONNECTION, type StoreIdentity } from './redis-identity.js'
 import { type RedisLink, TOO_LATE, whenTimeIsUp } from './redis-link.js'
 
-/** Records a key for so many milliseconds; `unavailable` after the time-out at the latest. Never rejects. */
-export type Recorder = (key: string, ms: number) => Promise<Recorded>
+/** Records a key; `unavailable` after the time-out at the latest, and somewhat later for what is claimed. Never rejects. */
+export type Recorder = (record: ProofRecord) => Promise<Recorded>
+/** `ms`: how long it is kept. `claim`: ProofUse's. */
+export type ProofRecord = { readonly key: string; readonly ms: number; readonly claim: string | null }
 export type Recorded = 'first' | 'used' | 'unavailable'
 
 export type RecorderOptions = {
@@ -22,7 +24,8 @@ export type RecorderOptions = {
   readonly waitMs: number
 }
 
-type Waiting = { readonly key: string; readonly ms: number; readonly settle: (answer: Recorded) => void }
+/** `NX`: where there is no such record; `XX`: anew, where there is. */
+type Waiting = ProofRecord & { readonly when: 'NX' | 'XX'; readonly settle: (answer: Recorded) => void }
 type Reply = readonly [error: Error | null, result: unknown]
 
 export function createRecorder(options: RecorderOptions): Recorder {
@@ -34,12 +37,40 @@ export function createRecorder(options: RecorderOptions): Recorder {
     if (options.redis.isCluster) for (const one of batch) void send([one], options)
     else void send(batch, options)
   }
-  return (key, ms) =>
+  const write = (record: ProofRecord, when: Waiting['when']): Promise<Recorded> =>
     new Promise((settle) => {
-      waiting.push({ key, ms, settle })
+      waiting.push({ ...record, when, settle })
       // Once all that has arrived by now was read.
       if (waiting.length === 1) setImmediate(flush)
     })
+  const writeClaimed = async (record: ProofRecord): Promise<Recorded> => {
+    const recorded = await write(record, 'NX')
+    if (recorded !== 'used') return recorded
+    const claim = await claimOf(record.key, options)
+    if (claim === 'unavailable') return claim
+    // Written anew, so that all that is asked of a first record (replicas, the same store) is asked of this one.
+    return claim === record.claim ? write(record, 'XX') : 'used'
+  }
+  return (record) => (record.claim === null ? write(record, 'NX') : writeClaimed(record))
+}
+
+/** By whom a proof was used; null: by nobody, or nobody who could come again. */
+async function claimOf(key: string, { redis, link, timeout }: RecorderOptions): Promise<string | null> {
+  if (link.problem() !== null) return 'unavailable'
+  let stop: (() => void) | undefined
+  const late = new Promise<string>((resolve) => {
+    stop = whenTimeIsUp(timeout, () => {
+      link.trip(TOO_LATE)
+      resolve('unavailable')
+    })
+  })
+  const found = redis.get(key).catch((error: Error) => {
+    link.trip(phrase(error))
+    return 'unavailable'
+  })
+  const claim = await Promise.race([found, late])
+  stop?.()
+  return claim
 }
 
 async function send(batch: readonly Waiting[], options: RecorderOptions): Promise<void> {
@@ -51,7 +82,10 @@ async function send(batch: readonly Waiting[], options: RecorderOptions): Promis
     settle(() => 'unavailable')
   })
   const commands = redis.pipeline()
-  for (const { key, ms } of batch) commands.set(key, '1', 'PX', ms, 'NX')
+  for (const { key, ms, claim, when } of batch) {
+    if (when === 'NX') commands.set(key, claim ?? '1', 'PX', ms, 'NX')
+    else commands.set(key, claim ?? '1', 'PX', ms, 'XX')
+  }
   // One for all: it counts the replicas that have everything before it.
   if (wait > 0) commands.wait(wait, waitMs)
   const epoch = identity.epoch()

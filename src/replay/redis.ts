@@ -63,7 +63,7 @@ export function createRedisStore(settings: RedisSettings, options: RedisStoreOpt
     if (own.has(use)) return 'used'
     if (link.problem() !== null || identity.distrust() !== null) return 'unavailable'
     if (use.datedAt < Math.max(identity.floor(), isSteady.floor())) return 'forgotten'
-    const answer = await record(prefix + use.key, lifetime(use))
+    const answer = await record({ key: prefix + use.key, ms: lifetime(use), claim: use.claim ?? null })
     if (answer !== 'first') return answer
     // The memory may have been lost meanwhile; and when ours is full, Redis alone decides.
     if (use.datedAt < identity.floor()) return 'forgotten'
@@ -73,7 +73,10 @@ export function createRedisStore(settings: RedisSettings, options: RedisStoreOpt
   /** This process may not have accepted it twice; others may have, while Redis was away. */
   async function acceptLocally(use: ProofUse): Promise<UseAnswer> {
     if (own.has(use)) return 'used'
-    const answer = link.problem() === null ? await record(prefix + use.key, lifetime(use)) : 'unavailable'
+    const answer =
+      link.problem() === null
+        ? await record({ key: prefix + use.key, ms: lifetime(use), claim: use.claim ?? null })
+        : 'unavailable'
     if (answer === 'used') return 'used'
     const known = own.add(use)
     return known === 'full' ? answer : known

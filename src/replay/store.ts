@@ -7,6 +7,11 @@ import type { Seconds } from '../verify/scalars.js'
 export type ProofUse = {
   /** base64url of 16 bytes: SHA-256 over `jkt` and `jti`, so one client cannot spend another's proofs (verify/hashes.ts). */
   readonly key: string
+  /**
+   * A second use with the same claim is the same request, asked about again by a hop: `first`. Of the form of `key`. null or left out: every
+   * second use is a replay.
+   */
+  readonly claim?: string | null
   /** When the proof was made: its nonce's time, else `iat`. What is dated before the store lost its memory is not accepted. */
   readonly datedAt: Seconds
   /** Until when the proof could be accepted again; it is remembered at least as long. */

@@ -91,6 +91,44 @@ export function requestHeaders(inbound: InboundRequest, grant: Grant, own: OwnRe
   return { headers, removed }
 }
 
+/** What a hop that sends the request on by itself does to its headers. */
+export type Permit = {
+  /** Sets these, in place of all of the same names; flat. */
+  readonly set: readonly string[]
+  /** Removes these, in lower case: what a client says in them is not the upstream's to see. */
+  readonly remove: readonly string[]
+}
+
+/** A hop writes these anew, and its word on the client's address and scheme is believed as ours would be. */
+const isOfHop = (normal: string): boolean =>
+  normal === 'x-forwarded-for' || normal === 'x-forwarded-proto' || isFraming(normal) || reservedBlock(normal) === 'hop'
+
+/** As `requestHeaders`, for a hop; `upstream_invalid` when a value for `set_headers` can't stand in a header. */
+export function permitHeaders(inbound: InboundRequest, grant: Grant, own: OwnRequestHeaders): Permit | Denial {
+  const rules = rulesOf(grant.route.upstream)
+  const fromRules = setHeaders(rules, grant.evidence)
+  if (fromRules instanceof Denial) return fromRules
+  const set = [own.assertionHeader, own.assertion]
+  const ours = ['X-Request-Id', inbound.requestId]
+  addTrace(ours, inbound, grant, own.isTraced)
+  for (let i = 0; i < ours.length; i += 2)
+    if (!rules.set.has(normalName(ours[i] ?? ''))) set.push(ours[i] ?? '', ours[i + 1] ?? '')
+  set.push(...fromRules)
+
+  const assertionName = normalName(own.assertionHeader)
+  const replaced = new Set<string>()
+  for (let i = 0; i < set.length; i += 2) replaced.add((set[i] ?? '').toLowerCase())
+  const remove = new Set<string>()
+  for (let i = 0; i < inbound.rawHeaders.length; i += 2) {
+    const lower = (inbound.rawHeaders[i] ?? '').toLowerCase()
+    const normal = normalName(lower)
+    if (replaced.has(lower) || isOfHop(normal)) continue
+    const isReserved = reservedBlock(normal) !== null && !rules.passed.has(lower)
+    if (isReserved || normal === assertionName || rules.set.has(normal)) remove.add(lower)
+  }
+  return { set, remove: [...remove] }
+}
+
 /** What of the client's headers goes on, in order. */
 function passingHeaders(raw: readonly string[], rules: Rules, assertionName: string): RequestHeaders | Denial {
   const headers: string[] = []
@@ -121,8 +159,8 @@ function passingHeaders(raw: readonly string[], rules: Rules, assertionName: str
 }
 
 /** What we say of the request: of the real peer and of the Host that was served, never of a client's claim. */
-function ownHeaders(inbound: InboundRequest, { evidence, route, assertionId }: Grant, isTraced: boolean): string[] {
-  const { host, peer, requestId, interactionId } = inbound
+function ownHeaders(inbound: InboundRequest, grant: Grant, isTraced: boolean): string[] {
+  const { host, peer, requestId } = inbound
   // A peer behind a socket that no one speaks for has no address.
   const address = peer.address.split('%', 1)[0] || 'unknown'
   const node = address.includes(':') ? `"[${address}]"` : address
@@ -139,13 +177,18 @@ function ownHeaders(inbound: InboundRequest, { evidence, route, assertionId }: G
     host,
     'Via',
     '1.1 holdfast',
-    'traceparent',
-    traceparentOf(requestId, assertionId, isTraced),
   ]
+  addTrace(headers, inbound, grant, isTraced)
+  return headers
+}
+
+/** Which trace this belongs to, and who proved which certificate. */
+function addTrace(headers: string[], inbound: InboundRequest, { evidence, route, assertionId }: Grant, isTraced: boolean): void {
+  const { requestId, interactionId } = inbound
+  headers.push('traceparent', traceparentOf(requestId, assertionId, isTraced))
   if (interactionId !== null) headers.push('x-fapi-interaction-id', interactionId)
   const value = route.upstream.client_cert ? certificateValue(evidence.certificate) : ''
   if (value !== '') headers.push('Client-Cert', value)
-  return headers
 }
 
 /** RFC 9440 §2.1: a Byte Sequence of the DER; empty where there is none, or a hop told its hash alone. */

@@ -53,7 +53,7 @@ export const thumbprint = (members: Readonly<Record<string, string>>): string =>
 /**
  * What a used proof is remembered by: 126 bits of SHA-256 over `jkt` and `jti`. Never the proof itself: signatures and
  * base64url are malleable. Scoped to the key, so that no client can spend another's proofs; `jkt` has a fixed length, so
- * the two cannot run into each other. 21 characters, because with `holdfast:` they make 30, the longest key that Redis' allocator
+ * the two cannot run into each other; by such a key and a request's name, the claim of that request to it is known. 21 characters, because with `holdfast:` they make 30, the longest key that Redis' allocator
  * keeps in 32 bytes: 117 bytes for each record instead of 134 (docs/decisions.md).
  */
 export const replayKey = (jkt: string, jti: string): string => sha256(`${jkt}${jti}`).slice(0, 21)

@@ -174,6 +174,11 @@ export const REASONS = {
   decision_denied: { status: 403, title: 'A policy denies this request.', spec: 'AuthZEN 1.0 §5.5' },
 
   // What can only be done once, and what must be there to do it
+  body_unavailable: {
+    status: 403,
+    title: 'The body, which must be seen to decide here, was not shown.',
+    spec: 'contract §10',
+  },
   replay_unavailable: {
     status: 503,
     title: 'The replay store is unavailable; try again shortly with a new proof.',

@@ -60,6 +60,7 @@ export async function openTestEdge(settings: EdgeSettings = {}): Promise<TestEdg
     tls: { cert, key },
     behind: null,
     proxy_protocol: null,
+    decides: false,
     client_certificates: 'off',
     client_ca: null,
     crl: [],

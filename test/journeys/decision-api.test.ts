@@ -1,0 +1,310 @@
+// Other proxies ask whether a request may pass (contract §10): each endpoint as its proxies ask it, with the same reasons, audit events and
+// metrics as requests that come to us. Those proxies themselves: decision-api-peers.test.ts.
+import t from 'tap'
+import { ask, authRequest, type Client, extAuthz, forwardAuth, type Question, sign } from '../support/asking.js'
+import { type Draft, type DraftOptions, makeDraft } from '../support/draft.js'
+import { waitFor } from '../support/fleet.js'
+import type { Reply } from '../support/http.js'
+import { HOST, type Lab, type LabYaml, startLab } from '../support/lab.js'
+
+const DECIDES = { decision_api: '{ hop: loopback, address: forwarded_for }' }
+const startDeciding = (yaml: LabYaml = {}, store: 'memory' | 'redis' = 'memory'): Promise<Lab> =>
+  startLab({ store, yaml: (defaults) => ({ ...defaults, ...DECIDES, ...yaml }) })
+
+const clientOf = (options: Omit<DraftOptions, 'host'>, change: (draft: Draft) => void = () => undefined): Client => {
+  const draft = makeDraft({ host: HOST, ...options })
+  change(draft)
+  return sign(draft)
+}
+const reasonOf = ({ body }: Reply): unknown => JSON.parse(body).reason
+const statusAndReason = (reply: Reply): unknown => (reply.status === 200 ? [200] : [reply.status, reasonOf(reply)])
+const claimsOf = (reply: Reply): Record<string, unknown> =>
+  JSON.parse(Buffer.from(reply.header('holdfast-assertion')?.split('.')[1] ?? '', 'base64url').toString())
+
+const ENDPOINTS: Readonly<Record<string, (client: Client) => Question>> = {
+  'auth-request': (client) => authRequest(client),
+  'forward-auth': forwardAuth,
+  'ext-authz': (client) => extAuthz(client),
+}
+
+t.test('what may pass gets the assertion, and nothing is forwarded', async (t) => {
+  const lab = await startDeciding()
+  t.teardown(() => lab.stop())
+  for (const [name, question] of Object.entries(ENDPOINTS)) {
+    const reply = await ask(lab, question(clientOf({ path: '/read/7?a=%20b', method: 'POST' })))
+    t.equal(reply.status, 200, name)
+    t.equal(reply.header('content-length'), '0')
+    t.match(claimsOf(reply), {
+      aud: 'cases',
+      htm: 'POST',
+      htu: `https://${HOST}/read/7`,
+      target: '/read/7?a=%20b',
+      route: '/read/:id',
+      sub: 'user-1',
+      txn: reply.header('x-request-id'),
+      binding: { method: 'dpop' },
+    })
+    t.match(reply.header('traceparent'), /^00-[0-9a-f]{32}-/)
+    t.equal(reply.headers('x-request-id').length, 1)
+    const event = await lab.refusal(reply.header('x-request-id') ?? '')
+    t.match(event, {
+      event_type: 'authorization_decision',
+      decision: 'permit',
+      route: '/read/:id',
+      method: 'POST',
+      path: '/read/7',
+      host: HOST,
+      subject: 'user-1',
+      resource_id: '7',
+      sender_constraint: 'dpop',
+      sender_constraint_verified: true,
+      client_address: '192.0.2.1',
+      upstream: 'cases',
+    })
+    t.equal(event?.upstream_status, undefined)
+  }
+  t.equal(lab.upstreamCalls(), 0)
+  const { body } = await lab.admin('/metrics')
+  t.match(body, /holdfast_decisions_total\{[^}]*decision="permit"[^}]*\} 3/)
+})
+
+t.test('a refusal is that of a request that comes to us: status, challenge, body, event', async (t) => {
+  const lab = await startDeciding()
+  t.teardown(() => lab.stop())
+  const changes: readonly (readonly [status: number, reason: string, change: (draft: Draft) => void])[] = [
+    [401, 'credentials_missing', (draft) => (draft.credentials = () => [])],
+    [401, 'proof_missing', (draft) => (draft.proof = null)],
+    [401, 'proof_target', (draft) => (draft.target = '/read/8')],
+    [401, 'proof_method', (draft) => (draft.method = 'POST')],
+    [401, 'token_expired', (draft) => Object.assign(draft.token.claims, { iat: draft.now - 60, exp: draft.now - 1 })],
+    [403, 'scope_missing', (draft) => (draft.token.claims.scope = 'case.read')],
+    [404, 'route_unknown', (draft) => (draft.target = '/nothing')],
+    [405, 'method_not_allowed', (draft) => (draft.method = 'DELETE')],
+    [421, 'host_unknown', (draft) => (draft.host = 'elsewhere.example.com')],
+    [400, 'target_malformed', (draft) => (draft.target = '/read/../read/7')],
+    [400, 'credentials_in_query', (draft) => (draft.target = '/read/7?access_token=x')],
+  ]
+  for (const [status, reason, change] of changes) {
+    const direct = await lab.send(clientOf({ path: '/read/7' }, change).draft)
+    t.strictSame(statusAndReason(direct), [status, reason], `${reason}: ours`)
+    for (const [name, question] of Object.entries(ENDPOINTS)) {
+      const reply = await ask(lab, question(clientOf({ path: '/read/7' }, change)))
+      const narrow = status === 401 ? 401 : 403
+      t.strictSame(statusAndReason(reply), [name === 'auth-request' ? narrow : status, reason], `${reason}: ${name}`)
+      t.equal(reply.header('holdfast-status'), name === 'auth-request' ? String(status) : undefined)
+      t.strictSame(reply.headers('www-authenticate'), direct.headers('www-authenticate'))
+      t.equal(reply.header('cache-control'), 'no-store')
+      t.equal(reply.header('allow'), direct.header('allow'))
+      t.match(await lab.refusal(reply.header('x-request-id') ?? ''), { decision: 'deny', reason, client_address: '192.0.2.1' })
+    }
+  }
+})
+
+t.test('each decision spends the proof, whoever asks; a second question is a replay', async (t) => {
+  const lab = await startDeciding()
+  t.teardown(() => lab.stop())
+  const client = clientOf({ path: '/read/7' })
+  t.equal((await ask(lab, forwardAuth(client))).status, 200)
+  for (const question of Object.values(ENDPOINTS))
+    t.strictSame(statusAndReason(await ask(lab, question(client))), [401, 'proof_replayed'])
+  const own = lab.sendRaw(
+    `GET /read/7 HTTP/1.1\r\nHost: ${HOST}\r\n${client.lines.map((line) => line.join(': ')).join('\r\n')}\r\n\r\n`,
+  )
+  t.strictSame(statusAndReason(await own), [401, 'proof_replayed'])
+})
+
+for (const store of ['memory', 'redis'] as const)
+  t.test(`asked again by the same name of the hop it is the same decision (${store})`, async (t) => {
+    const lab = await startDeciding({}, store)
+    t.teardown(() => lab.stop())
+    const client = clientOf({ path: '/read/7' })
+    const [first, again] = [await ask(lab, authRequest(client, 'a')), await ask(lab, authRequest(client, 'a'))]
+    t.strictSame([first.status, again.status], [200, 200])
+    t.not(first.header('x-request-id'), again.header('x-request-id'), 'each has an event of its own')
+    t.strictSame(statusAndReason(await ask(lab, authRequest(client, 'b'))), [401, 'proof_replayed'])
+    t.strictSame(statusAndReason(await ask(lab, authRequest(client))), [401, 'proof_replayed'])
+    t.strictSame(statusAndReason(await ask(lab, forwardAuth(client))), [401, 'proof_replayed'])
+    t.equal((await ask(lab, authRequest(client, 'a'))).status, 200)
+
+    const nameless = clientOf({ path: '/read/7' })
+    t.equal((await ask(lab, authRequest(nameless))).status, 200)
+    t.strictSame(statusAndReason(await ask(lab, authRequest(nameless, 'a'))), [401, 'proof_replayed'], 'no name claims it later')
+
+    const elsewhere = clientOf({ path: '/read/7' })
+    t.equal((await ask(lab, authRequest(elsewhere, 'a'))).status, 200, 'a name is of one proof')
+    const other = authRequest(elsewhere, 'a')
+    other.lines = other.lines.map(([name, value]) => [name, name === 'X-Original-URL' ? `https://${HOST}/read/8` : value])
+    t.strictSame(statusAndReason(await ask(lab, other)), [401, 'proof_target'], 'and all else is judged again')
+  })
+
+t.test('a question that is repeated, missing, malformed or of http is none', async (t) => {
+  const lab = await startDeciding()
+  t.teardown(() => lab.stop())
+  type Change = (question: Question) => void
+  const set =
+    (name: string, value: string): Change =>
+    (question) => {
+      question.lines = question.lines.map((line) => (line[0] === name ? [name, value] : line))
+    }
+  const drop =
+    (name: string): Change =>
+    (question) => {
+      question.lines = question.lines.filter((line) => line[0] !== name)
+    }
+  const add =
+    (name: string, value: string): Change =>
+    (question) => {
+      question.lines = [...question.lines, [name, value]]
+    }
+  const url = `https://${HOST}/read/7`
+  const cases: readonly (readonly [endpoint: string, Change, detail?: string])[] = [
+    ['auth-request', add('X-Original-URL', url)],
+    ['auth-request', add('X-Original-Method', 'GET')],
+    ['auth-request', add('x_original_url', url)],
+    ['auth-request', drop('X-Original-URL')],
+    ['auth-request', drop('X-Original-Method')],
+    ['auth-request', set('X-Original-Method', '')],
+    ['auth-request', set('X-Original-URL', `http://${HOST}/read/7`)],
+    ['auth-request', set('X-Original-URL', `HTTPS://${HOST}/read/7`)],
+    ['auth-request', set('X-Original-URL', `https://${HOST}`)],
+    ['auth-request', set('X-Original-URL', '/read/7')],
+    ['auth-request', set('X-Original-URL', `https://user@${HOST}/read/7`)],
+    ['auth-request', (question) => (question.method = 'POST')],
+    ['forward-auth', set('X-Forwarded-Proto', 'http')],
+    ['forward-auth', set('X-Forwarded-Proto', 'https,http')],
+    ['forward-auth', add('X-Forwarded-Proto', 'https')],
+    ['forward-auth', drop('X-Forwarded-Proto')],
+    ['forward-auth', drop('X-Forwarded-Method')],
+    ['forward-auth', drop('X-Forwarded-Host')],
+    ['forward-auth', drop('X-Forwarded-Uri')],
+    ['forward-auth', add('X-Forwarded-Uri', '/public')],
+    ['forward-auth', add('X-Forwarded-Host', HOST)],
+    ['forward-auth', (question) => (question.method = 'POST')],
+    ['ext-authz', set('X-Forwarded-Proto', 'http')],
+    ['ext-authz', drop('X-Forwarded-Proto')],
+    ['ext-authz', add('Host', HOST)],
+  ]
+  for (const [endpoint, change] of cases) {
+    const question = ENDPOINTS[endpoint]?.(clientOf({ path: '/read/7' }))
+    if (question === undefined) throw new Error(endpoint)
+    change(question)
+    const reply = await ask(lab, question)
+    const told = `${endpoint}: ${JSON.stringify(question.lines.slice(3))}`
+    t.strictSame(statusAndReason(reply), [endpoint === 'auth-request' ? 403 : 400, 'request_malformed'], told)
+  }
+  for (const target of ['/', '/auth-request/x', '/auth-requests', '/ext-authz', '/.well-known/holdfast-jwks.json', '/read/7']) {
+    const question = { ...authRequest(clientOf({ path: '/read/7' })), target }
+    t.strictSame(statusAndReason(await ask(lab, question)), [404, 'route_unknown'], target)
+  }
+})
+
+t.test('what a client says in the names of others is neither believed nor passed on', async (t) => {
+  const lab = await startDeciding({
+    upstreams: `{ cases: { url: 'http://127.0.0.1:1', audience: cases, set_headers: { X-Remote-User: token.sub, X-Kind: fixed } } }`,
+  })
+  t.teardown(() => lab.stop())
+  const spoofed = (draft: Draft): void => {
+    draft.headers = [
+      ['X-Remote-User', 'admin'],
+      ['Holdfast-Assertion', 'forged'],
+      ['Client-Cert', ':AAAA:'],
+      ['Forwarded', 'for=6.6.6.6'],
+      ['X-Request-Id', '1'],
+    ]
+  }
+  for (const question of Object.values(ENDPOINTS)) {
+    const reply = await ask(lab, question(clientOf({ path: '/read/7' }, spoofed)))
+    t.equal(reply.status, 200)
+    t.strictSame([reply.headers('x-remote-user'), reply.headers('x-kind')], [['user-1'], ['fixed']])
+    t.equal(reply.headers('holdfast-assertion').length, 1)
+    t.strictSame(reply.headers('client-cert'), [])
+    t.match(await lab.refusal(reply.header('x-request-id') ?? ''), {
+      removed: ['x-remote-user', 'holdfast-assertion', 'client-cert', 'forwarded', 'x-request-id', 'x-forwarded-for'],
+      client_address: '192.0.2.1',
+      sender_constraint: 'dpop',
+    })
+  }
+})
+
+t.test('a nonce is asked for and told, to whoever may pass too', async (t) => {
+  const lab = await startDeciding({
+    routes: '[{ path: /nonce, methods: [GET], tier: fresh, upstream: cases, issuers: [https://as.example.com] }]',
+    tiers: '{ fresh: { extends: high_value, body_digest: off } }',
+  })
+  t.teardown(() => lab.stop())
+  for (const [name, question] of Object.entries(ENDPOINTS)) {
+    const refused = await ask(lab, question(clientOf({ path: '/nonce' })))
+    t.strictSame(statusAndReason(refused), [401, 'nonce_missing'], name)
+    t.match(refused.headers('www-authenticate')[0], /^DPoP error="use_dpop_nonce"/)
+    const nonce = refused.header('dpop-nonce') ?? ''
+    const granted = await ask(lab, question(clientOf({ path: '/nonce', nonce })))
+    t.equal(granted.status, 200)
+    t.match(granted.header('dpop-nonce'), /.+/)
+    t.equal(granted.header('cache-control'), 'no-store')
+  }
+})
+
+t.test('nginx passes on one challenge: that of DPoP is the first, also for who came with Bearer', async (t) => {
+  const lab = await startDeciding({
+    routes: '[{ path: /bound, methods: [GET], tier: bound, upstream: cases, issuers: [https://as.example.com] }]',
+    tiers: '{ bound: { extends: sensitive_read, binding: dpop } }',
+  })
+  t.teardown(() => lab.stop())
+  const bearer = clientOf({ path: '/bound' }, (draft) => {
+    draft.scheme = 'Bearer'
+    delete draft.token.claims.cnf
+  })
+  const schemes = (reply: Reply) => reply.headers('www-authenticate').map((value) => value.split(' ', 1)[0])
+  t.strictSame(schemes(await ask(lab, forwardAuth(bearer))), ['Bearer', 'DPoP'])
+  t.strictSame(schemes(await ask(lab, authRequest(bearer))), ['DPoP', 'Bearer'])
+})
+
+t.test('denies body_unavailable: a tier with a digest is not decided without the body, and no proof is spent', async (t) => {
+  const lab = await startDeciding({}, 'redis')
+  t.teardown(() => lab.stop())
+  const path = '/tenants/tenant-1/decision'
+  const whole = (change: (draft: Draft) => void = () => undefined) =>
+    clientOf({ path, method: 'POST' }, (draft) => {
+      draft.body = Buffer.from('{"decision":"grant"}')
+      change(draft)
+    })
+  const used = await lab.usedProofs()
+  for (const [name, question] of Object.entries(ENDPOINTS)) {
+    const reply = await ask(lab, question(whole()))
+    t.strictSame(statusAndReason(reply), [403, 'body_unavailable'], name)
+  }
+  t.strictSame(statusAndReason(await ask(lab, extAuthz(whole(), 'true'))), [403, 'body_unavailable'], 'a part is not the body')
+  t.equal(await lab.usedProofs(), used)
+  const unproven = whole((draft) => (draft.proof = null))
+  t.strictSame(statusAndReason(await ask(lab, forwardAuth(unproven))), [401, 'proof_missing'], 'comes last')
+
+  const client = whole()
+  const reply = await ask(lab, extAuthz(client, 'false'))
+  t.equal(reply.status, 200)
+  const { createHash } = await import('node:crypto')
+  t.equal(claimsOf(reply).bdh, createHash('sha256').update(client.body).digest('base64url'))
+  const lines = () => lab.events().filter((event) => event.request_id === reply.header('x-request-id'))
+  await waitFor('two lines', () => lines().length === 2)
+  t.match(lines(), [
+    { event_type: 'authorization_decision', decision: 'permit' },
+    { event_type: 'request_outcome', upstream_status: undefined },
+  ])
+})
+
+t.test('connections stay, questions are answered in order, and the edge beside it is as it was', async (t) => {
+  const lab = await startDeciding()
+  t.teardown(() => lab.stop())
+  const { openPlain } = await import('../support/raw.js')
+  const { portOf, printQuestion } = await import('../support/asking.js')
+  const client = await openPlain({ port: portOf(lab), host: '127.0.0.1' })
+  t.teardown(() => client.close())
+  const questions = [clientOf({ path: '/read/1' }), clientOf({ path: '/nothing' }), clientOf({ path: '/read/3' })]
+  client.send(Buffer.concat(questions.map((one) => printQuestion(forwardAuth(one)))))
+  t.strictSame(
+    [(await client.response()).status, (await client.response()).status, (await client.response()).status],
+    [200, 404, 200],
+  )
+  t.equal((await lab.send(makeDraft({ host: HOST, path: '/read/1' }))).status, 200)
+  const outside = await lab.send(makeDraft({ host: HOST, path: '/forward-auth' }))
+  t.equal(outside.status, 404, 'the endpoints are on their own listener alone')
+})
