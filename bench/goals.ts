@@ -84,6 +84,22 @@ export const GOALS: readonly Goal[] = [
     metric: 'cpu',
     by: 'none of it',
   },
+  {
+    text: 'a question to the decision API, of the same request proxied',
+    scenario: 'decisions',
+    most: 0.8,
+    of: 'question',
+    metric: 'cpu',
+    by: 'proxied',
+  },
+  {
+    text: 'nginx that asks the decision API, both together, of the same request proxied by us alone',
+    scenario: 'decisions',
+    most: 1.5,
+    of: 'nginx and its question',
+    metric: 'cpu',
+    by: 'proxied',
+  },
   { text: 'latency at half of peak, p99 of p50', scenario: 'latency', most: 3, of: 'holdfast', metric: 'tail' },
   { text: 'soak, memory of one worker in the last minute', scenario: 'soak', most: 160, of: 'last minute', metric: 'rss' },
   {

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { usedBy, watch } from './resources.js'
+import { type Pids, usedBy, watch } from './resources.js'
 
 /** What one load of one server came to. */
 export type LoadSample = {
@@ -39,8 +39,8 @@ export type Load = {
   readonly connections: number
   /** The one status that answers must have; any other fails the run, because it would measure something else. */
   readonly expect: number
-  /** The server's process. */
-  readonly pid: number
+  /** The server's process; several, where one request is served by all of them. */
+  readonly pid: Pids
 }
 
 export const hasWrk = (): boolean => (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, 'wrk')))
@@ -75,8 +75,8 @@ export type UnderLoad = Pick<LoadSample, 'rss' | 'generator'> & {
   readonly cpu: number
 }
 
-/** Runs a generator, and says what the server with this process id used meanwhile. */
-export async function underLoad(pid: number, command: string, args: readonly string[]): Promise<UnderLoad> {
+/** Runs a generator, and says what the server used meanwhile. */
+export async function underLoad(pid: Pids, command: string, args: readonly string[]): Promise<UnderLoad> {
   const before = usedBy(pid).cpu
   let watching: ReturnType<typeof watch> | undefined
   try {

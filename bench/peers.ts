@@ -89,6 +89,26 @@ location / { proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Conne
   return started(run('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf')], folder), port)
 }
 
+/** nginx: TLS and proxying, and each request is asked about at a decision API on loopback. */
+export async function startAskingNginx(
+  root: string,
+  port: number,
+  ports: { readonly upstream: number; readonly decisions: number },
+): Promise<Server> {
+  const folder = folderFor(root, 'nginx')
+  const server = `upstream u { server 127.0.0.1:${ports.upstream}; keepalive 64; }
+upstream decisions { server 127.0.0.1:${ports.decisions}; keepalive 64; }
+server { listen 127.0.0.1:${port} ssl; ssl_certificate ${root}/server.crt; ssl_certificate_key ${root}/server.key; ssl_protocols TLSv1.2 TLSv1.3;
+location / { auth_request /decision; auth_request_set $assertion $upstream_http_holdfast_assertion;
+  proxy_set_header Holdfast-Assertion $assertion; proxy_set_header Authorization ""; proxy_set_header DPoP "";
+  proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ""; }
+location = /decision { internal; proxy_pass http://decisions/auth-request; proxy_http_version 1.1; proxy_set_header Connection "";
+  proxy_pass_request_body off; proxy_set_header Content-Length ""; proxy_set_header X-Original-Method $request_method;
+  proxy_set_header X-Original-URL $scheme://$http_host$request_uri; proxy_set_header X-Original-Request-Id $request_id; } }`
+  writeFileSync(join(folder, 'nginx.conf'), NGINX(folder, server))
+  return started(run('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf')], folder), port)
+}
+
 export const hasNginx = (): boolean => existsSync('/usr/sbin/nginx')
 export const hasHaproxy = (): boolean => existsSync('/usr/sbin/haproxy')
 

@@ -29,13 +29,15 @@ export type HoldfastSettings = {
   readonly otherRoutes?: number
   /** With a registry of so many clients, their tenant, and what is revoked in the Redis of this place under `GOVERNED_PREFIX`. */
   readonly registered?: number
+  /** With a decision API, for a proxy that clients reach at this port too. */
+  readonly decidesFor?: number
 }
 
 /** Where a gateway with a registry has its keys in Redis. */
 export const GOVERNED_PREFIX = 'governed:'
 
 /** One of ours that is running. */
-export type Holdfast = Server & { readonly adminPort: number }
+export type Holdfast = Server & { readonly adminPort: number; readonly decisionPort: number }
 
 export type Place = {
   readonly root: string
@@ -87,11 +89,11 @@ export async function openPlace(options: Variants & { readonly seconds: number }
     seconds: options.seconds,
     keep,
     async holdfast(variant, { nodeFlags = [], ...settings } = {}) {
-      const [port, adminPort] = [await freePort(), await freePort()]
+      const [port, adminPort, decisionPort] = [await freePort(), await freePort(), await freePort()]
       const file = `routes.${port}.yaml`
       writeFileSync(
         join(root, file),
-        routesYaml({ port, adminPort, upstreamPort: upstream.port, redisPort: redis.port, ...settings }),
+        routesYaml({ port, adminPort, upstreamPort: upstream.port, redisPort: redis.port, decisionPort, ...settings }),
       )
       const server = await startHoldfast(root, file, {
         port,
@@ -99,7 +101,7 @@ export async function openPlace(options: Variants & { readonly seconds: number }
         dist: variant.dist,
         flags: [...NODE_FLAGS, ...nodeFlags],
       })
-      return keep({ ...server, adminPort })
+      return keep({ ...server, adminPort, decisionPort })
     },
     async own(name, variant) {
       const settings = {
@@ -157,6 +159,7 @@ type Resolved = HoldfastSettings & {
   readonly adminPort: number
   readonly upstreamPort: number
   readonly redisPort: number
+  readonly decisionPort: number
 }
 
 /** A route for each scenario; tiers as they are built in, but for what would keep a load generator from asking. */
@@ -171,6 +174,8 @@ function routesYaml(settings: Resolved): string {
     store = 'redis',
     otherRoutes = 0,
     registered = 0,
+    decisionPort,
+    decidesFor,
   } = settings
   const redis = `url: 'redis://127.0.0.1:${redisPort}'${registered > 0 ? `, key_prefix: '${GOVERNED_PREFIX}'` : ''}`
   const replay = store === 'memory' ? '{ store: memory }' : `{ store: redis, redis: { ${redis} } }`
@@ -185,8 +190,8 @@ listen:
   host: 127.0.0.1
   port: ${port}
   tls: { key: server.key, cert: server.crt, client_certificates: ${clientCertificates}${clientCertificates === 'pki' ? ', client_ca: client-ca.crt' : ''} }
-public_origins: ['https://localhost:${port}']
-admin: { port: ${adminPort} }
+public_origins: ['https://localhost:${port}'${decidesFor === undefined ? '' : `, 'https://localhost:${decidesFor}'`}]
+${decidesFor === undefined ? '' : `decision_api: { port: ${decisionPort}, hop: loopback }\n`}admin: { port: ${adminPort} }
 workers: ${workers}
 issuers: [{ issuer: '${ISSUER}', audience: '${AUDIENCE}', jwks_file: issuer.jwks, algorithms: [ES256] }]
 replay: ${replay}
@@ -196,12 +201,14 @@ assertion: { issuer: 'https://gateway.example.com', key: assertion.key }
 ${registered === 0 ? '' : `clients:\n${Array.from({ length: registered }, (_, i) => registrationOf(`client-${i}`)).join('')}`}tiers:
   proven: { extends: high_value, nonce: off, audit: all }
   durable: { extends: high_value, nonce: off }
+  unheld: { extends: proven, body_digest: off }
   certified: { extends: sensitive_read, binding: mtls }
   open: { extends: public, rate_limit: off }
 upstreams: { u: { url: 'http://127.0.0.1:${upstreamPort}', audience: u } }
 routes:
   - { path: /proven, methods: [GET], tier: proven, upstream: u, scopes: [payments]${tenant} }
   - { path: /durable, methods: [GET], tier: durable, upstream: u, scopes: [payments] }
+  - { path: /unheld, methods: [GET], tier: unheld, upstream: u, scopes: [payments] }
   - { path: /document, methods: [POST], tier: proven, upstream: u, scopes: [payments] }
   - { path: /low, methods: [GET], tier: low_user, upstream: u, scopes: [payments] }
   - { path: /public, methods: [GET], tier: open, upstream: u }

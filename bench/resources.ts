@@ -31,9 +31,15 @@ function readProcesses(): Processes {
   return all
 }
 
-/** Of a process and all its descendants that are alive. */
-export function usedBy(pid: number, processes: Processes = readProcesses()): Used {
-  const belongs = (one: number): boolean => one === pid || (processes.has(one) && belongs(processes.get(one)?.parent ?? 0))
+/** Processes, each with all its descendants. */
+export type Pids = number | readonly number[]
+
+/** Of processes and all their descendants that are alive. */
+export function usedBy(pids: Pids, processes: Processes = readProcesses()): Used {
+  const belongs = (one: number): boolean =>
+    one === pids ||
+    (typeof pids !== 'number' && pids.includes(one)) ||
+    (processes.has(one) && belongs(processes.get(one)?.parent ?? 0))
   let [cpu, rss] = [0, 0]
   for (const [one, used] of processes) {
     if (!belongs(one)) continue
@@ -57,7 +63,7 @@ export type Watched = {
 }
 
 /** Watches a server and the generator of its load, which can't be asked once it has ended. */
-export function watch(server: number, generator: number): { stop(): Watched } {
+export function watch(server: Pids, generator: number): { stop(): Watched } {
   const since = performance.now()
   let rss = 0
   let busy = 0

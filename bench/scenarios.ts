@@ -1,6 +1,7 @@
 // Every scenario, in the order in which they run and stand on the page.
 import type { Scenario } from './scenario.js'
 import { attack } from './scenarios/attack.js'
+import { decisions } from './scenarios/decisions.js'
 import { governed } from './scenarios/governed.js'
 import { handshakes } from './scenarios/handshakes.js'
 import { bearer, certified, digest, durable, open, proven } from './scenarios/loads.js'
@@ -24,6 +25,7 @@ export const scenariosOf = (soakMinutes: number): readonly Scenario[] => [
   clients,
   routes,
   governed,
+  decisions,
   memory,
   startUp,
   soakOf(soakMinutes),

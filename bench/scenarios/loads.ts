@@ -21,7 +21,13 @@ const PEERS = /^(?:nginx|haproxy|Apache)/
 type Ask = Pick<Load, 'requests'> & Partial<Pick<Load, 'method' | 'body' | 'headers' | 'expect' | 'connections' | 'repeats'>>
 
 /** A contender that is asked by wrk; requests are made just before each load. */
-export const asked = (place: Place, name: string, server: Server, path: string, ask: (origin: string) => Ask): Contender => ({
+export const asked = (
+  place: Place,
+  name: string,
+  server: Pick<Load, 'pid'> & Pick<Server, 'port'>,
+  path: string,
+  ask: (origin: string) => Ask,
+): Contender => ({
   name,
   warmUp: PEERS.test(name) ? 1 : NODE_WARM_UP,
   measure: () => {
