@@ -16,13 +16,12 @@ import { lastWrite, openAuditLog } from './audit/log.js'
 import { newCacheCounts } from './caches.js'
 import type { Config, Listener } from './config/config.js'
 import { registryReadings } from './config/overdue.js'
-import { answerHttp } from './decision-api/http.js'
-import { type Enforcement, enforce, refuseBroken } from './edge/enforce.js'
 import { watchEventLoop } from './edge/overload.js'
-import { type Edge, type EdgeCounts, openEdge } from './edge/server.js'
+import type { Edge, EdgeCounts } from './edge/server.js'
 import { type Hearing, hearEvents } from './events/hear.js'
 import { createKeyRing } from './keys/ring.js'
 import { createRateLimiter } from './limits/rate.js'
+import { openListener } from './listening.js'
 import { METRICS, type Part } from './metrics/catalogue.js'
 import { createHistogram } from './metrics/histogram.js'
 import { createMetrics, type MetricsJson, type Readings, type ReloadReport } from './metrics/registry.js'
@@ -366,34 +365,4 @@ async function close(
     traces?.close(),
   ])
   await admin.close()
-}
-
-function openListener(index: number, { options, requests: inWork }: Adapters, running: () => Running): Promise<Edge> {
-  const { ticketSecret, leave } = options
-  const { config } = running()
-  const listener = config.listeners[index]
-  if (listener === undefined) throw new RangeError(`there is no listener ${index}`)
-  const current = (): [Enforcement, Running] => {
-    const now = running()
-    const enforcement = now.enforcements[index]
-    if (enforcement === undefined) throw new RangeError(`there is no listener ${index}`)
-    return [enforcement, now]
-  }
-  return openEdge({
-    listener,
-    listens: leave === undefined,
-    ticketSecret,
-    limits: shareOf(config.limits, config.workers),
-    handle: (exchange) => {
-      const [enforcement, { requests, permitFor }] = current()
-      const request = listener.decides ? answerHttp(exchange, enforcement, permitFor) : enforce(exchange, enforcement)
-      requests.add(request)
-      inWork.add(request)
-      void request.finally(() => {
-        requests.delete(request)
-        inWork.delete(request)
-      })
-    },
-    refuse: (broken) => refuseBroken(broken, current()[0]),
-  })
 }

@@ -4,6 +4,7 @@
 import { createServer as createPlainServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer, Server as SecureServer } from 'node:https'
 import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import Fastify from 'fastify'
 import type { Limits, Listener } from '../config/config.js'
 import type { Seconds } from '../verify/scalars.js'
@@ -13,6 +14,7 @@ import { type Connection, type Connections, createConnections, type EdgeCounts, 
 import { openDoor } from './door.js'
 import { closeWhenQuiet, listen } from './listen.js'
 import { plainAddress } from './peer.js'
+import { tellHttp2 } from './preface.js'
 import { ticketKeysOf } from './tickets.js'
 import { asksForCertificate, handshakeOf, secureContextOf, tlsOptionsOf } from './tls.js'
 import { answerOn } from './upgrade.js'
@@ -49,6 +51,16 @@ export type EdgeOptions = {
   readonly handle: (exchange: EdgeExchange) => void
   /** The whole HTTP/1.1 answer to bytes that are no request. */
   readonly refuse: (broken: BrokenRequest) => string
+  /** Left out: HTTP/1.1 is all that is spoken. */
+  readonly http2?: Http2
+}
+
+/** Serves connections that speak HTTP/2. */
+export type Http2 = {
+  /** One whose preface is unread. */
+  take(socket: Socket, connection: Connection): void
+  /** Tells all to come no more, and closes each once it is quiet; those that are not, after so long. */
+  drain(quiet: Seconds): void
 }
 
 export type Edge = {
@@ -84,7 +96,7 @@ const QUIET: Seconds = 5
 
 /** Opens a listener. Rejects with the reason when its address can't be had. */
 export async function openEdge(options: EdgeOptions): Promise<Edge> {
-  const { handle, refuse, listens } = options
+  const { handle, refuse, listens, http2 } = options
   let { listener, limits, ticketSecret } = options
   let isBalancer = balancersOf(listener)
   const connections = createConnections({
@@ -123,6 +135,11 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   applyLimits(server, limits)
   secure?.on('tlsClientError', connections.failed)
   server.on('timeout', (socket: Socket) => connections.silent(socket))
+  const takeHttp2 = (socket: Socket): void => {
+    const line = connections.of(socket)
+    if (line !== undefined) http2?.take(socket, line.connection)
+  }
+  if (secure !== null && http2 !== undefined) divertHttp2(secure, takeHttp2)
   server.prependListener(secure === null ? 'connection' : 'secureConnection', (socket: Socket) =>
     connections.open(socket, listener),
   )
@@ -135,10 +152,22 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
   }
   server.on('upgrade', (request, socket, head) => leave(request, socket as Socket, head))
   server.on('connect', (request, socket, head) => leave(request, socket as Socket, head))
-  const begin = (socket: Socket): void => {
+  const serve = (socket: Socket): void => {
     server.emit('connection', socket)
     // It was accepted without being read; TLS reads it by itself.
     if (secure === null) socket.resume()
+  }
+  const begin = (socket: Socket): void => {
+    if (http2 === undefined || secure !== null) {
+      serve(socket)
+      return
+    }
+    tellHttp2(socket, limits.headers, (isHttp2) => {
+      if (isHttp2) {
+        connections.open(socket, listener)
+        takeHttp2(socket)
+      } else serve(socket)
+    })
   }
   const enter = (socket: Socket): void => {
     if (isBalancer(plainAddress(socket.remoteAddress)))
@@ -167,6 +196,7 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
     const quiet = Math.min(QUIET, deadline / 2)
     server.keepAliveTimeout = quiet * 1000
     connections.drain(quiet)
+    http2?.drain(quiet)
     let cut = 0
     const timer = setTimeout(() => {
       cut = connections.destroyAll()
@@ -207,6 +237,14 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
       return closed
     },
   }
+}
+
+/** Gives connections that chose HTTP/2 in their handshake to `take`, and all others to Node's server as before. */
+function divertHttp2(server: SecureServer, take: (socket: Socket) => void): void {
+  const [serve] = server.listeners('secureConnection')
+  if (serve === undefined) throw new Error('an HTTPS server serves what is secure')
+  server.removeListener('secureConnection', serve as (socket: TLSSocket) => void)
+  server.on('secureConnection', (socket) => (socket.alpnProtocol === 'h2' ? take(socket) : serve.call(server, socket)))
 }
 
 const httpOptionsOf = ({ header_bytes }: Limits) => ({

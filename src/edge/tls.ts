@@ -59,7 +59,8 @@ export const tlsOptionsOf = (listener: Listener, limits: Pick<Limits, 'handshake
   requestCert: asksForCertificate(listener),
   // Of clients, what a certificate is worth is judged on each request; nobody but the hop gets as far as a request of his.
   rejectUnauthorized: listener.behind !== null && asksForCertificate(listener),
-  ALPNProtocols: ['http/1.1'],
+  // By gRPC, decisions alone are asked for.
+  ALPNProtocols: listener.decides ? ['h2', 'http/1.1'] : ['http/1.1'],
   handshakeTimeout: limits.handshake * 1000,
 })
 

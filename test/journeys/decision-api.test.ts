@@ -1,21 +1,25 @@
 // Other proxies ask whether a request may pass (contract §10): each endpoint as its proxies ask it, with the same reasons, audit events and
 // metrics as requests that come to us. Those proxies themselves: decision-api-peers.test.ts.
 import t from 'tap'
-import { ask, authRequest, type Client, extAuthz, forwardAuth, type Question, sign } from '../support/asking.js'
-import { type Draft, type DraftOptions, makeDraft } from '../support/draft.js'
+import {
+  ask,
+  authRequest,
+  type Client,
+  clientOf,
+  extAuthz,
+  forwardAuth,
+  portOf,
+  printQuestion,
+  type Question,
+  startDeciding,
+} from '../support/asking.js'
+import { type Draft, makeDraft } from '../support/draft.js'
 import { waitFor } from '../support/fleet.js'
 import type { Reply } from '../support/http.js'
-import { HOST, type Lab, type LabYaml, startLab } from '../support/lab.js'
+import { sha256 } from '../support/jwt.js'
+import { HOST } from '../support/lab.js'
+import { openPlain } from '../support/raw.js'
 
-const DECIDES = { decision_api: '{ hop: loopback, address: forwarded_for }' }
-const startDeciding = (yaml: LabYaml = {}, store: 'memory' | 'redis' = 'memory'): Promise<Lab> =>
-  startLab({ store, yaml: (defaults) => ({ ...defaults, ...DECIDES, ...yaml }) })
-
-const clientOf = (options: Omit<DraftOptions, 'host'>, change: (draft: Draft) => void = () => undefined): Client => {
-  const draft = makeDraft({ host: HOST, ...options })
-  change(draft)
-  return sign(draft)
-}
 const reasonOf = ({ body }: Reply): unknown => JSON.parse(body).reason
 const statusAndReason = (reply: Reply): unknown => (reply.status === 200 ? [200] : [reply.status, reasonOf(reply)])
 const claimsOf = (reply: Reply): Record<string, unknown> =>
@@ -281,8 +285,7 @@ t.test('denies body_unavailable: a tier with a digest is not decided without the
   const client = whole()
   const reply = await ask(lab, extAuthz(client, 'false'))
   t.equal(reply.status, 200)
-  const { createHash } = await import('node:crypto')
-  t.equal(claimsOf(reply).bdh, createHash('sha256').update(client.body).digest('base64url'))
+  t.equal(claimsOf(reply).bdh, sha256(client.body))
   const lines = () => lab.events().filter((event) => event.request_id === reply.header('x-request-id'))
   await waitFor('two lines', () => lines().length === 2)
   t.match(lines(), [
@@ -294,8 +297,6 @@ t.test('denies body_unavailable: a tier with a digest is not decided without the
 t.test('connections stay, questions are answered in order, and the edge beside it is as it was', async (t) => {
   const lab = await startDeciding()
   t.teardown(() => lab.stop())
-  const { openPlain } = await import('../support/raw.js')
-  const { portOf, printQuestion } = await import('../support/asking.js')
   const client = await openPlain({ port: portOf(lab), host: '127.0.0.1' })
   t.teardown(() => client.close())
   const questions = [clientOf({ path: '/read/1' }), clientOf({ path: '/nothing' }), clientOf({ path: '/read/3' })]

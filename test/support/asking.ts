@@ -1,7 +1,7 @@
 // Asks the decision API as the proxies do that have one: the draft is the client's request, the question what a proxy makes of it.
-import { type Draft, printDraft } from './draft.js'
+import { type Draft, type DraftOptions, makeDraft, printDraft } from './draft.js'
 import { exchangeOn, type Reply } from './http.js'
-import type { Lab } from './lab.js'
+import { HOST, type Lab, type LabYaml, startLab } from './lab.js'
 import { openPlain } from './raw.js'
 
 type Lines = readonly (readonly [name: string, value: string])[]
@@ -19,6 +19,16 @@ export function sign(draft: Draft): Client {
   return { draft, lines, body: Buffer.from(rest.join('\r\n\r\n'), 'latin1') }
 }
 
+const DECIDES = { decision_api: '{ hop: loopback, address: forwarded_for }' }
+/** A lab whose second listener decides for whoever is on this machine. */
+export const startDeciding = (yaml: LabYaml = {}, store: 'memory' | 'redis' = 'memory'): Promise<Lab> =>
+  startLab({ store, yaml: (defaults) => ({ ...defaults, ...DECIDES, ...yaml }) })
+
+export const clientOf = (options: Omit<DraftOptions, 'host'>, change: (draft: Draft) => void = () => undefined): Client => {
+  const draft = makeDraft({ host: HOST, ...options })
+  change(draft)
+  return sign(draft)
+}
 /** A question as bytes are made of it; a test changes what it likes. */
 export type Question = { method: string; target: string; lines: (readonly [name: string, value: string])[]; body: Buffer }
 
