@@ -1,8 +1,9 @@
-// The pages of docs/ that code is the truth of.
+// The pages of docs/ that code is the truth of, and the vectors of kits/.
 import { clientsJsonSchema, routesJsonSchema, settingsMarkdown } from '../src/config/print.js'
 import { METRICS, type MetricRow } from '../src/metrics/catalogue.js'
 import { REASONS, type ReasonRow } from '../src/verify/reasons.js'
 import { removedHeadersMarkdown } from '../src/verify/reserved-headers.js'
+import { VECTORS, vectorsJson } from './vectors/vectors.js'
 
 const reasonsMarkdown = (): string =>
   [
@@ -53,4 +54,5 @@ export const generatedPages = (): Readonly<Record<string, string>> => ({
   'docs/removed-headers.md': removedHeadersMarkdown(),
   'docs/routes.schema.json': `${JSON.stringify(routesJsonSchema(), null, 2)}\n`,
   'docs/clients.schema.json': `${JSON.stringify(clientsJsonSchema(), null, 2)}\n`,
+  [VECTORS]: vectorsJson(),
 })
