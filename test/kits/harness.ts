@@ -1,0 +1,246 @@
+// Holds a kit of kits/ to what every kit must do: the vectors, a change of any byte, new keys, and a real backend behind the real
+// gateway. A kit brings two programs of its language, which live in test/kits/LANGUAGE/ and are no part of the kit:
+//
+// - `runner` reads lines of JSON from stdin. The first is `{ "issuer", "jwks_url" }`. Then either `{ "now": SECONDS }`, which sets the
+//   kit's clock, or `{ "options", "request", "repeat"? }` as in kits/vectors.json; for each of these it puts the request to the kit
+//   and prints one line: a JSON array of what was answered, `[200]`, `[401]`, with `repeat` both answers: `[200,401]`. One instance
+//   of the kit serves all lines with the same options, so that there is one fetch of the keys; with `single_use` every line has its own.
+// - `backend` gets `{ "issuer", "jwks_url", "options" }` as its last argument, listens on a free port of 127.0.0.1, prints
+//   `listening PORT`, and answers what the kit lets through with 200 and
+//   `{ "sub", "tier", "bytes": LENGTH OF THE BODY AS THE HANDLER READ IT, "assertion": THE HEADER }`; it runs until it is killed.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import t, { type Test } from 'tap'
+import type { Vector, VectorOptions } from '../../scripts/vectors/vector.js'
+import { HEADER } from '../../scripts/vectors/vector.js'
+import { VECTORS, type VectorFile } from '../../scripts/vectors/vectors.js'
+import { makeDraft } from '../support/draft.js'
+import { HOST, startLab } from '../support/lab.js'
+
+export const ROOT = join(import.meta.dirname, '..', '..', '..')
+
+export type Kit = {
+  readonly name: string
+  /** What is not on this machine, or null: then the tests run. */
+  readonly missing: string | null
+  /** Program and arguments, run in the project's root. */
+  readonly runner: readonly string[]
+  /** One for each way in which the kit is used, by its name. */
+  readonly backends: Readonly<Record<string, readonly string[]>>
+}
+
+const file: VectorFile = JSON.parse(readFileSync(join(ROOT, VECTORS), 'utf8'))
+const good = file.vectors.filter(({ wrong }) => wrong === null)
+
+export function testKit(kit: Kit): void {
+  const options = kit.missing === null ? {} : { skip: `${kit.missing} is not here` }
+  t.test(`${kit.name}: passes every vector`, options, async (t) => {
+    const keys = await publish(file.jwks)
+    t.teardown(keys.stop)
+    const answers = await run(kit, keys.url, [{ now: file.now }, ...file.vectors])
+    t.equal(answers.length, file.vectors.length, 'answers')
+    for (const [i, { name, wrong, repeat }] of file.vectors.entries()) {
+      t.same(answers[i], wrong === null ? [200] : repeat ? [200, 401] : [401], name)
+    }
+    t.ok(
+      keys.fetches() < 20,
+      `the keys were fetched ${keys.fetches()} times: what a stranger sends must not be a way to have them fetched`,
+    )
+  })
+
+  t.test(`${kit.name}: refuses a change of any byte`, options, async (t) => {
+    const keys = await publish(file.jwks)
+    t.teardown(keys.stop)
+    const changed = good.flatMap((vector) => [...mutations(vector)])
+    const answers = await run(kit, keys.url, [{ now: file.now }, ...changed])
+    t.equal(answers.length, changed.length, 'answers')
+    t.same(
+      changed.filter((_, i) => JSON.stringify(answers[i]) !== '[401]').map(({ name }) => name),
+      [],
+    )
+  })
+
+  t.test(`${kit.name}: fetches keys that it does not know, and not too often`, options, async (t) => {
+    const [current] = file.jwks.keys
+    const keys = await publish({ keys: current === undefined ? [] : [current] })
+    t.teardown(keys.stop)
+    const named = (name: string): Vector => file.vectors.find((vector) => vector.name === name) as Vector
+    const [byCurrent, byNext] = [named('a bearer token'), named('the other published key')]
+    const stranger = named('a token bound by DPoP, but `kid` is of no published key')
+    const any = byCurrent.options
+    const runner = start(kit, keys.url)
+    t.teardown(runner.stop)
+    const ask = async (vector: Vector): Promise<unknown> => runner.ask({ ...vector, options: any })
+    await runner.tell({ now: file.now })
+    t.same(await ask(byCurrent), [200])
+    t.same(await ask(byNext), [401], 'not published yet')
+    keys.set(file.jwks)
+    await runner.tell({ now: file.now + 29 })
+    t.same(await ask(byNext), [401], 'published, but the last fetch is less than 30 s ago')
+    const before = keys.fetches()
+    await runner.tell({ now: file.now + 65 })
+    t.same(await ask(byNext), [200], 'fetched again')
+    for (let i = 0; i < 5; i++) t.same(await ask(stranger), [401])
+    t.equal(keys.fetches(), before + 1, 'one fetch, whatever strangers send')
+  })
+
+  for (const [name, command] of Object.entries(kit.backends)) {
+    t.test(`${kit.name}: ${name} behind the gateway`, options, async (t) => behindTheGateway(t, command))
+  }
+}
+
+async function behindTheGateway(t: Test, command: readonly string[]): Promise<void> {
+  const keys = await publish({ keys: [] })
+  t.teardown(keys.stop)
+  const demands: VectorOptions = {
+    audience: 'payments',
+    tiers: ['bound_read', 'paying'],
+    bindings: ['dpop'],
+    body_digest: true,
+    single_use: true,
+  }
+  const backend = await startBackend(command, { issuer: file.issuer, jwks_url: keys.url, options: demands })
+  t.teardown(backend.stop)
+  const lab = await startLab({
+    store: 'memory',
+    yaml: ({ tiers, upstreams, routes, ...rest }) => ({
+      ...rest,
+      tiers: `${tiers}  paying: { extends: sensitive_write, binding: any, step_up: off, auth_max_age: off }\n`,
+      upstreams: `{ payments: { url: 'http://127.0.0.1:${backend.port}', audience: payments } }`,
+      routes: `
+  - { path: '/payments/:id', methods: [GET], tier: bound_read, upstream: payments, issuers: [https://as.example.com], scopes: [payments] }
+  - { path: /pay, methods: [POST], tier: paying, upstream: payments, issuers: [https://as.example.com], scopes: [payments] }
+  - { path: /open, methods: [GET], tier: public, upstream: payments }
+`,
+    }),
+  })
+  t.teardown(() => lab.stop())
+  keys.set(JSON.parse((await lab.admin('/.well-known/jwks.json')).body))
+
+  const read = await lab.send(makeDraft({ host: HOST, path: '/payments/7?with=a%20b&with=c+d' }))
+  t.equal(read.status, 200, read.text)
+  t.match(JSON.parse(read.body), { sub: 'user-1', tier: 'bound_read', bytes: 0 })
+
+  const body = Buffer.alloc(100_000, 'x')
+  const paid = await lab.send({ ...makeDraft({ host: HOST, path: '/pay', method: 'POST' }), body })
+  t.equal(paid.status, 200, paid.text)
+  t.match(JSON.parse(paid.body), { sub: 'user-1', tier: 'paying', bytes: body.length })
+
+  // A backend that answers 401 does not believe its own gateway, which no client can mend (contract §6).
+  t.equal((await lab.send(makeDraft({ host: HOST, path: '/open' }))).status, 502, 'through the gateway, in too low a tier')
+
+  const direct = async (method: string, path: string, assertion: string | null, sent: Buffer | null = null) => {
+    const headers = { ...(assertion === null ? {} : { [HEADER]: assertion }), 'Content-Type': 'text/plain' }
+    const reply = await fetch(`http://127.0.0.1:${backend.port}${path}`, { method, headers, body: sent })
+    return { status: reply.status, body: await reply.text() }
+  }
+  const { assertion } = JSON.parse(read.body)
+  const bare = await direct('GET', '/payments/7', null)
+  t.equal(bare.status, 401, 'past the gateway')
+  t.notMatch(bare.body, /iss|aud|jwt|assertion|stack|at /i, 'and nothing is said about why')
+  t.same(await direct('GET', '/payments/7?with=a%20b&with=c+d', assertion), bare, 'an assertion that was used already')
+  t.same(await direct('GET', '/payments/8', assertion), bare, 'for another request')
+  t.same(await direct('POST', '/pay', JSON.parse(paid.body).assertion, Buffer.from('y')), bare, 'with another body')
+  t.same(await direct('POST', '/pay', null, body), bare, 'with a body, past the gateway')
+}
+
+/** Each letter of the assertion as another one, that differs in the lowest bit: where that bit is of no byte, the bytes are the same. */
+function* mutations(vector: Vector): Generator<Vector> {
+  const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+  const { headers } = vector.request
+  const at = headers.findIndex(([name]) => name.toLowerCase() === HEADER.toLowerCase())
+  const [name = '', assertion = ''] = headers[at] ?? []
+  for (let i = 0; i < assertion.length; i++) {
+    const other = ALPHABET[ALPHABET.indexOf(assertion.charAt(i)) ^ 1] ?? 'A'
+    const changed: [string, string] = [name, assertion.slice(0, i) + other + assertion.slice(i + 1)]
+    yield { ...vector, name: `${vector.name}, byte ${i}`, request: { ...vector.request, headers: headers.with(at, changed) } }
+  }
+}
+
+type Published = { readonly url: string; set(jwks: object): void; fetches(): number; stop(): void }
+
+/** The gateway's keys at an address of their own. */
+async function publish(jwks: object): Promise<Published> {
+  let published = jwks
+  let fetches = 0
+  const server = createServer((_, response) => {
+    fetches++
+    response.writeHead(200, { 'Content-Type': 'application/jwk-set+json' }).end(JSON.stringify(published))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`,
+    set: (other) => {
+      published = other
+    },
+    fetches: () => fetches,
+    stop: () => {
+      server.closeAllConnections()
+      server.close()
+    },
+  }
+}
+
+function launch(command: readonly string[], extra: readonly string[] = []): ChildProcess {
+  const [program = '', ...args] = command
+  // tap's own instruments would run in a kit's process too.
+  const { NODE_OPTIONS: _, ...env } = process.env
+  return spawn(program, [...args, ...extra], { cwd: ROOT, env, stdio: ['pipe', 'pipe', 'inherit'] })
+}
+
+type Runner = { tell(line: object): Promise<void>; ask(line: object): Promise<unknown>; stop(): void }
+
+/** A runner that is spoken to line by line. */
+function start(kit: Kit, jwksUrl: string): Runner {
+  const child = launch(kit.runner)
+  const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]()
+  const tell = async (line: object): Promise<void> => {
+    if (child.stdin?.write(`${JSON.stringify(line)}\n`) === false) await once(child.stdin, 'drain')
+  }
+  void tell({ issuer: file.issuer, jwks_url: jwksUrl })
+  return {
+    tell,
+    ask: async (line) => {
+      await tell(line)
+      const { value, done } = await lines.next()
+      if (done === true) throw new Error(`the runner of ${kit.name} ended`)
+      return JSON.parse(value)
+    },
+    stop: () => void child.kill('SIGKILL'),
+  }
+}
+
+/** All lines at once: the answers. */
+async function run(kit: Kit, jwksUrl: string, lines: readonly object[]): Promise<unknown[]> {
+  const child = launch(kit.runner)
+  const answers: unknown[] = []
+  const read = (async () => {
+    for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) answers.push(JSON.parse(line))
+  })()
+  const ended = once(child, 'close')
+  // A runner that gives up early says so by its exit, not by our broken pipe.
+  child.stdin?.on('error', () => undefined)
+  for (const line of [{ issuer: file.issuer, jwks_url: jwksUrl }, ...lines]) {
+    if (child.stdin?.write(`${JSON.stringify(line)}\n`) === false) await Promise.race([once(child.stdin, 'drain'), ended])
+  }
+  child.stdin?.end()
+  await read
+  const [code] = await ended
+  if (code !== 0) throw new Error(`the runner of ${kit.name} ended with ${code}`)
+  return answers
+}
+
+async function startBackend(command: readonly string[], settings: object): Promise<{ readonly port: number; stop(): void }> {
+  const child = launch(command, [JSON.stringify(settings)])
+  for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
+    const [, port] = /^listening (\d+)$/.exec(line) ?? []
+    if (port !== undefined) return { port: Number(port), stop: () => void child.kill('SIGKILL') }
+  }
+  throw new Error(`${command.join(' ')} ended before it listened`)
+}
