@@ -1,20 +1,12 @@
 // The demo's authorization server: a real one (oidc-provider), on loopback, with keys of its own. Issues DPoP-bound,
-// certificate-bound and plain JWT access tokens (RFC 9068). People log in without a page: who they are is the demo's word.
+// certificate-bound and plain JWT access tokens (RFC 9068). What it asks people is in interactions.ts.
 
 import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { TLSSocket } from 'node:tls'
-import type { ClientMetadata, Configuration, JWK, Provider as ProviderType } from 'oidc-provider'
-
-/** Someone who can log in, and how they did it: what `acr` and `auth_time` will say. */
-export type Person = {
-  readonly sub: string
-  readonly tenant: string
-  readonly acr: string
-  /** Seconds since the login. */
-  readonly loggedInAgo: number
-}
+import type { ClientMetadata, Configuration, JWK } from 'oidc-provider'
+import { interact, type Person } from './interactions.js'
 
 export type AuthorizationServerSettings = {
   readonly issuer: string
@@ -45,7 +37,7 @@ export async function startAuthorizationServer(settings: AuthorizationServerSett
   const handle = provider.callback()
   const plain = createServer((request, response) => {
     const work = request.url?.startsWith('/interaction/')
-      ? finishLogin(provider, settings.people, request, response)
+      ? interact(provider, settings, request, response)
       : handle(request, response)
     work.catch(() => response.writeHead(500).end())
   })
@@ -72,7 +64,10 @@ function configurationOf(settings: AuthorizationServerSettings): Configuration {
     jwks: { keys: [signingKey('ES256'), signingKey('PS256')] },
     clients: [...settings.clients],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
-    clientAuthMethods: ['private_key_jwt', 'tls_client_auth'],
+    clientAuthMethods: ['private_key_jwt', 'tls_client_auth', 'none'],
+    // Pages may use the token endpoint from where they are registered, and nobody else's.
+    clientBasedCORS: (_context, origin, client) =>
+      client.clientAuthMethod === 'none' && client.redirectUris?.some((uri) => new URL(uri).origin === origin) === true,
     cookies: { keys: [randomBytes(32).toString('base64url')] },
     scopes: [...settings.scopes],
     acrValues: [...new Set([...settings.people.values()].map(({ acr }) => acr))],
@@ -80,8 +75,12 @@ function configurationOf(settings: AuthorizationServerSettings): Configuration {
     findAccount: (_context, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
     interactions: { url: (_context, interaction) => `/interaction/${interaction.uid}` },
     loadExistingGrant: async (context) => {
-      // Everyone consents to what their client is registered for: consent is not what this demo is about.
-      const { client, session, provider } = context.oidc
+      // Whoever uses a page is asked; where nobody sits there, all that the client is registered for is agreed to.
+      const { client, session, provider, result } = context.oidc
+      if (client?.clientAuthMethod === 'none') {
+        const agreed = result?.consent?.grantId ?? session?.grantIdFor(client.clientId)
+        return agreed === undefined ? undefined : provider.Grant.find(agreed)
+      }
       const grant = new provider.Grant({ clientId: client?.clientId ?? '', accountId: session?.accountId ?? '' })
       grant.addOIDCScope(settings.scopes.join(' '))
       grant.addResourceScope(settings.resource, settings.scopes.join(' '))
@@ -130,20 +129,6 @@ function configurationOf(settings: AuthorizationServerSettings): Configuration {
 /** Seconds that an access token lives: the resource's say, because a fixed number here would win over it. */
 const lifetime = (_context: unknown, token: { resourceServer?: { accessTokenTTL?: number | undefined } | undefined }): number =>
   token.resourceServer?.accessTokenTTL ?? DEFAULT_LIFETIME
-
-/** Where a login page would be: `login_hint` says who it is, `people` how and when they logged in. */
-async function finishLogin(
-  provider: ProviderType,
-  people: AuthorizationServerSettings['people'],
-  request: Parameters<ProviderType['interactionDetails']>[0],
-  response: Parameters<ProviderType['interactionDetails']>[1],
-): Promise<void> {
-  const { params } = await provider.interactionDetails(request, response)
-  const person = people.get(String(params.login_hint))
-  if (!person) return provider.interactionFinished(request, response, { error: 'access_denied' })
-  const ts = Math.floor(Date.now() / 1000) - person.loggedInAgo
-  await provider.interactionFinished(request, response, { login: { accountId: person.sub, acr: person.acr, ts } })
-}
 
 function certificateOf(socket: TLSSocket): X509Certificate | undefined {
   const raw = socket.getPeerCertificate?.()?.raw

@@ -70,6 +70,8 @@ function showEvidence(stage: Stage): void {
 
 function showCommands({ places, directory }: Stage): void {
   print()
+  print(`In a browser: ${places.page} (accept the throwaway certificate first, at ${places.gateway}/public/reference-data).`)
+  print()
   print('Everything stays up. To paste:')
   print()
   const json = "-d '{}' -H 'content-type: application/json'"

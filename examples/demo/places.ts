@@ -2,7 +2,7 @@
 
 import { createServer } from 'node:net'
 
-/** Port of each party; the first four are those that routes.yaml names. */
+/** Port of each party; those that routes.yaml names are moved in it too. */
 const PORTS = {
   gateway: 8443,
   'the gateway for operators': 9090,
@@ -10,6 +10,7 @@ const PORTS = {
   'authorization server': 9400,
   'authorization server for certificates': 9401,
   'holdfast client': 8080,
+  'page for browsers': 9500,
 } as const
 
 export type Places = {
@@ -18,6 +19,8 @@ export type Places = {
   readonly backend: string
   readonly issuer: string
   readonly client: string
+  /** The origin of examples/browser. */
+  readonly page: string
   readonly portOf: (party: keyof typeof PORTS) => number
   /** routes.yaml with its ports moved. */
   readonly shift: (routes: string) => string
@@ -32,8 +35,9 @@ export function placesAt(offset: number): Places {
     backend: `http://127.0.0.1:${portOf('legacy backend')}`,
     issuer: `http://localhost:${portOf('authorization server')}`,
     client: `http://127.0.0.1:${portOf('holdfast client')}`,
+    page: `http://localhost:${portOf('page for browsers')}`,
     portOf,
-    shift: (routes) => routes.replace(/\b(8443|9090|9300|9400)\b/g, (port) => String(Number(port) + offset)),
+    shift: (routes) => routes.replace(/\b(8443|9090|9300|9400|9500)\b/g, (port) => String(Number(port) + offset)),
   }
 }
 

@@ -12,6 +12,7 @@ import { importJWK, type JWK } from 'jose'
 import type { CryptoKey } from 'oauth4webapi'
 import type { ClientMetadata } from 'oidc-provider'
 import { parse, stringify } from 'yaml'
+import { startPage } from '../browser/server.js'
 import { startBackend } from '../legacy-backend/server.js'
 import { startAuthorizationServer } from './authorization-server.js'
 import { type RunningChild, runHoldfast, startHoldfast } from './children.js'
@@ -20,6 +21,8 @@ import type { Places } from './places.js'
 
 const ROUTES = fileURLToPath(new URL('../../../routes.yaml', import.meta.url))
 const SCOPES = ['profile', 'case.read', 'case.write', 'case.enforcement.modify', 'payments']
+/** What the page asks for; payments are not for pages. */
+const PAGE_SCOPES = SCOPES.filter((scope) => scope !== 'payments')
 const STRONG = 'urn:example:aal2'
 
 /** Who can log in, by `login_hint`: the same Ada, minutes and hours after her login. */
@@ -89,7 +92,7 @@ async function build(places: Places, say: (step: string) => void, { onClose, clo
     mtls: { port: places.portOf('authorization server for certificates'), ...files.server, clientCa: files.clientCa },
     resource: routes.audience,
     scopes: SCOPES,
-    clients: clientsOf(keys, files.partner.cert),
+    clients: [...clientsOf(keys, files.partner.cert), pageClient(places)],
     people: PEOPLE,
     lifetimes: new Map([['batch-1', 3600]]),
   })
@@ -116,6 +119,22 @@ async function build(places: Places, say: (step: string) => void, { onClose, clo
   say('starting the gateway: holdfast serve routes.yaml')
   const gateway = await startHoldfast(['serve', routesFile], () => answers(`${places.admin}/readyz`))
   onClose(gateway.end)
+
+  say('serving the page for browsers')
+  const page = await startPage({
+    port: places.portOf('page for browsers'),
+    issuer: places.issuer,
+    gateway: places.gateway,
+    clientId: 'page',
+    redirectUri: redirectOf(places),
+    resource: routes.audience,
+    scopes: PAGE_SCOPES,
+  })
+  onClose(async () => {
+    page.close()
+    page.closeAllConnections()
+  })
+  if (!(await answers(places.page))) throw new Error(`the page for browsers does not answer at ${places.page}`)
 
   say('starting holdfast client')
   const clientFile = join(directory, 'client.yaml')
@@ -210,6 +229,19 @@ function clientsOf(keys: { portal: JWK; partner: JWK; batch: JWK }, partnerCerti
     },
   ]
 }
+
+const redirectOf = ({ page }: Places): string => `${page}/`
+
+/** A public client (RFC 6749 §2.1): it can keep a key to itself, and no secret that was given to it before. */
+const pageClient = (places: Places): ClientMetadata => ({
+  client_id: 'page',
+  token_endpoint_auth_method: 'none',
+  redirect_uris: [redirectOf(places)],
+  grant_types: ['authorization_code'],
+  response_types: ['code'],
+  scope: PAGE_SCOPES.join(' '),
+  dpop_bound_access_tokens: true,
+})
 
 /** What the other parties must know of routes.yaml. */
 function readRoutes(text: string) {
