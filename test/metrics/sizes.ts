@@ -102,4 +102,4 @@ const after = { used: used(), ...cache.readings() }
 const entries = after.entries - before.entries
 const [took = 0, counted = 0] = [after.used - before.used, after.bytes - before.bytes].map((bytes) => bytes / entries)
 const keys = kind !== 'proofs' ? 0 : outside(lines[0] ?? '')
-process.stdout.write(JSON.stringify({ took: took + keys, counted, entries: after.entries }))
+process.stdout.write(`${JSON.stringify({ took: took + keys, counted, entries: after.entries })}\n`)
