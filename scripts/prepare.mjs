@@ -1,5 +1,5 @@
 // Makes a fresh clone ready: dependencies, compiled code and, with --redis, a real redis-server; with --peers, servers that some
-// tests compare with; with --bench, those that benchmarks do, and their load generator. Quiet and quick when all is there.
+// tests compare with, and a browser; with --bench, those that benchmarks do, and their load generator. Quiet and quick when all is there.
 // Plain JavaScript without dependencies, because it runs before there are any.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -110,9 +110,15 @@ function findPeers(peers, what) {
   const missing = Object.keys(peers).filter((name) => !existsSync(peers[name]))
   if (missing.length === 0) return
   const names = missing.join(', ')
-  say(`installing ${names}, which some ${what} compare with`)
+  say(`installing ${names}, which some ${what} need`)
   if (onPath('apt-get') === undefined || !(install(...missing) || (aptGet('update') && install(...missing))))
     say(`${names} could not be had: what needs them is skipped`)
+}
+
+/** On its own, because not every distribution has this package, and one that is missing takes the others with it. */
+function findBrowser() {
+  if (['chromium', 'chromium-browser', 'google-chrome'].every((name) => onPath(name) === undefined))
+    findPeers({ chromium: '/usr/bin/chromium' }, 'tests')
 }
 
 /** redis-server and what it is linked with, as this release of the distribution names it; the C library stays the system's. */
@@ -147,5 +153,8 @@ installDependencies()
 buildTestRunner()
 compile()
 if (process.argv.includes('--redis')) findRedis()
-if (process.argv.includes('--peers')) findPeers(PEERS, 'tests')
+if (process.argv.includes('--peers')) {
+  findPeers(PEERS, 'tests')
+  findBrowser()
+}
 if (process.argv.includes('--bench')) findPeers(BENCH, 'benchmarks')

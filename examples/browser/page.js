@@ -10,7 +10,7 @@ const REQUESTS = [
   {
     method: 'PATCH',
     path: '/profile',
-    about: 'page_write: a change of it, with a nonce in the proof',
+    about: 'page_write: a change of it, proven with a nonce',
     body: '{"phone":"+47 2 22 22"}',
   },
   { method: 'GET', path: '/cases/42', about: 'sensitive_read: a case' },
@@ -236,12 +236,12 @@ async function showExchange({ response, ...shown }) {
     ...shown,
     status: String(response.status),
     isGood: response.ok,
-    // A token is nothing to show.
-    details: [['Body', withoutToken(text)], header('WWW-Authenticate'), header('DPoP-Nonce')],
+    details: [['Body', presentable(text)], header('WWW-Authenticate'), header('DPoP-Nonce')],
   })
 }
 
-const withoutToken = (text) => text.replace(/("(?:access|refresh|id)_token":")[^"]+/g, '$1…')
+/** Without the token, and not for ever. */
+const presentable = (text) => text.replace(/("(?:access|refresh|id)_token":")[^"]+/g, '$1…').replace(/^(.{500}).+$/s, '$1…')
 
 function showEntry({ what, line, nonce, status, isGood = false, details }) {
   const entry = $('exchange').content.cloneNode(true)

@@ -8,6 +8,7 @@ const resource = of('test/conformance/resource.test.ts')
 const challenge = of('test/verify/challenge.test.ts')
 const parsing = of('test/verify/parsing.test.ts')
 const cors = of('test/journeys/cors.test.ts')
+const browser = of('test/examples/browser.test.ts')
 
 const USE: readonly Row[] = [
   {
@@ -144,11 +145,14 @@ const USE: readonly Row[] = [
       'Where browsers call from other origins, `WWW-Authenticate` and `DPoP-Nonce` are exposed and preflights pass without credentials.',
     spec: 'RFC 9449 §7.1, §8',
     read: 'RFC 9449 §7.1, §8',
-    tests: cors(
-      'a preflight is answered from the routes, without credentials',
-      'a refusal can be read: status, reason, challenge, nonce',
-      'to a page of another origin nothing is said',
-    ),
+    tests: [
+      ...cors(
+        'a preflight is answered from the routes, without credentials',
+        'a refusal can be read: status, reason, challenge, nonce',
+        'to a page of another origin nothing is said',
+      ),
+      ...browser('a page whose key no script can read calls through the gateway, in a browser'),
+    ],
   },
   {
     id: 'USE-15',

@@ -28,9 +28,13 @@ export type Browser = {
   stop(): Promise<void>
 }
 
-export const CHROMIUM = ['chromium', 'chromium-browser', 'google-chrome']
+const PROGRAM = ['chromium', 'chromium-browser', 'google-chrome']
   .flatMap((name) => (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, name)))
   .find((file) => existsSync(file))
+
+/** Why tests that need a browser are skipped. */
+export const skip =
+  PROGRAM === undefined && 'no browser: install chromium (apt-get install chromium), or have google-chrome on PATH'
 
 /** Milliseconds; other tests may have the processor. */
 const PATIENCE = 60_000
@@ -44,19 +48,25 @@ type Message = {
   readonly error?: { readonly message: string }
 }
 
-/** With an empty profile. `certificate`, PEM: the one server certificate that it accepts beside those of the system's CAs. */
-export async function startBrowser(program: string, certificate: string): Promise<Browser> {
+export type BrowserOptions = {
+  /** PEM: the one server certificate that it accepts beside those of the system's CAs. */
+  readonly certificate: string
+  /** Where names lead, as Chromium's `--host-resolver-rules` has it; all others lead nowhere, but this machine's own. */
+  readonly rules?: readonly string[]
+}
+
+/** With an empty profile. */
+export async function startBrowser({ certificate, rules = [] }: BrowserOptions): Promise<Browser> {
   const profile = mkdtempSync(join(tmpdir(), 'holdfast-browser-'))
   const spki = new X509Certificate(certificate).publicKey.export({ type: 'spki', format: 'der' })
   const child = spawn(
-    program,
+    PROGRAM ?? 'chromium',
     [
       '--headless=new',
       '--remote-debugging-pipe',
       `--user-data-dir=${profile}`,
       `--ignore-certificate-errors-spki-list=${createHash('sha256').update(spki).digest('base64')}`,
-      // Names of the pages of other origins; nothing else is on the network for it.
-      '--host-resolver-rules=MAP *.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
+      `--host-resolver-rules=${[...rules, 'MAP * ~NOTFOUND', 'EXCLUDE localhost', 'EXCLUDE 127.0.0.1'].join(', ')}`,
       ...[
         '--no-first-run',
         '--disable-background-networking',
@@ -67,7 +77,7 @@ export async function startBrowser(program: string, certificate: string): Promis
       // Chromium refuses to run as root otherwise; nothing foreign is loaded.
       ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
     ],
-    { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'], detached: true },
+    { stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'], detached: true },
   )
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   const killAll = () => {
@@ -79,7 +89,11 @@ export async function startBrowser(program: string, certificate: string): Promis
     }
   }
   process.once('exit', killAll)
-  const { call, onEvent } = connect(child.stdio[3] as Writable, child.stdio[4] as Readable)
+  let complaints = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    complaints = (complaints + text).slice(-2000)
+  })
+  const { call, onEvent } = connect(child.stdio[3] as Writable, child.stdio[4] as Readable, () => complaints)
   return {
     open: async (url) => {
       const { targetId } = await call('Target.createTarget', { url: 'about:blank' })
@@ -92,7 +106,7 @@ export async function startBrowser(program: string, certificate: string): Promis
       return page
     },
     stop: async () => {
-      await Promise.race([call('Browser.close').then(() => ended), ended, sleep(5000)])
+      await Promise.race([call('Browser.close').then(() => ended), ended, sleep(5000, undefined, { ref: false })])
       killAll()
       process.off('exit', killAll)
       await ended
@@ -105,7 +119,11 @@ type Call = (method: string, params?: object, sessionId?: string) => Promise<Rec
 type Listener = (message: Message) => void
 
 /** Messages are JSON, each ended by a zero byte. */
-function connect(to: Writable, from: Readable): { call: Call; onEvent: (sessionId: string, listener: Listener) => void } {
+function connect(
+  to: Writable,
+  from: Readable,
+  why: () => string,
+): { call: Call; onEvent: (sessionId: string, listener: Listener) => void } {
   const waiting = new Map<number, (message: Message) => void>()
   const listeners = new Map<string, Listener>()
   let rest = ''
@@ -119,7 +137,7 @@ function connect(to: Writable, from: Readable): { call: Call; onEvent: (sessionI
     }
   })
   from.on('close', () => {
-    for (const answer of waiting.values()) answer({ error: { message: 'the browser has ended' } })
+    for (const answer of waiting.values()) answer({ error: { message: `the browser has ended: ${why()}` } })
   })
   to.on('error', () => {})
   let last = 0
