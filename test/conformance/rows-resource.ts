@@ -8,6 +8,7 @@ const resource = of('test/conformance/resource.test.ts')
 const challenge = of('test/verify/challenge.test.ts')
 const parsing = of('test/verify/parsing.test.ts')
 const cors = of('test/journeys/cors.test.ts')
+const pages = of('test/journeys/cors-browser.test.ts')
 const browser = of('test/examples/browser.test.ts')
 
 const USE: readonly Row[] = [
@@ -152,6 +153,7 @@ const USE: readonly Row[] = [
         'to a page of another origin nothing is said',
       ),
       ...browser('a page whose key no script can read calls through the gateway, in a browser'),
+      ...pages('pages of other origins read and send what they may and no more, in a browser'),
     ],
   },
   {

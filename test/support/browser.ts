@@ -4,11 +4,19 @@ import { createHash, X509Certificate } from 'node:crypto'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import type { Readable, Writable } from 'node:stream'
+import type { Readable as Source, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Sent by the browser, as it was on the wire: preflights as well. */
 export type Sent = { readonly method: string; readonly url: string; readonly headers: Readonly<Record<string, string>> }
+
+/** What a script can read of an answer. */
+export type Readable = {
+  readonly type: string
+  readonly status: number
+  readonly body: string
+  readonly headers: Readonly<Record<string, string>>
+}
 
 export type Page = {
   goTo(url: string): Promise<void>
@@ -18,6 +26,10 @@ export type Page = {
   until(expression: string): Promise<void>
   /** Presses the first button with this text, as a person would who may press it. */
   press(text: string): Promise<void>
+  /** Asks as a script of this page would; the name of the error where it can read nothing. */
+  fetch(url: string, init?: object): Promise<Readable | string>
+  /** Gives the browser a cookie of that site, which goes with requests of other sites too. */
+  setCookie(url: string, name: string, value: string): Promise<void>
   /** Everything that it has sent since it was opened. */
   readonly sent: readonly Sent[]
 }
@@ -93,7 +105,7 @@ export async function startBrowser({ certificate, rules = [] }: BrowserOptions):
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     complaints = (complaints + text).slice(-2000)
   })
-  const { call, onEvent } = connect(child.stdio[3] as Writable, child.stdio[4] as Readable, () => complaints)
+  const { call, onEvent } = connect(child.stdio[3] as Writable, child.stdio[4] as Source, () => complaints)
   return {
     open: async (url) => {
       const { targetId } = await call('Target.createTarget', { url: 'about:blank' })
@@ -121,7 +133,7 @@ type Listener = (message: Message) => void
 /** Messages are JSON, each ended by a zero byte. */
 function connect(
   to: Writable,
-  from: Readable,
+  from: Source,
   why: () => string,
 ): { call: Call; onEvent: (sessionId: string, listener: Listener) => void } {
   const waiting = new Map<number, (message: Message) => void>()
@@ -190,6 +202,17 @@ async function pageOf(call: Call, onEvent: (listener: Listener) => void): Promis
     sent,
     evaluate,
     until,
+    fetch: async (url, init = {}) =>
+      (await evaluate(`fetch(${JSON.stringify(url)}, ${JSON.stringify(init)}).then(
+        async (answer) => ({
+          ...{ type: answer.type, status: answer.status, body: await answer.text() },
+          headers: Object.fromEntries(answer.headers),
+        }),
+        (error) => error.name,
+      )`)) as Readable | string,
+    setCookie: async (url, name, value) => {
+      await call('Network.setCookie', { url, name, value, secure: true, sameSite: 'None' })
+    },
     goTo: async (url) => {
       const { errorText } = await call('Page.navigate', { url })
       if (errorText) throw new Error(`${url}: ${errorText}`)
