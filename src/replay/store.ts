@@ -8,7 +8,7 @@ export type ProofUse = {
   /** base64url of 16 bytes: SHA-256 over `jkt` and `jti`, so one client cannot spend another's proofs (verify/hashes.ts). */
   readonly key: string
   /**
-   * A second use with the same claim is the same request, asked about again by a hop: `first`. Of the form of `key`. null or left out: every
+   * A second use with the same claim is the same request, asked about again by a hop: `first`. Of the form of `key`, and of one proof alone. null or left out: every
    * second use is a replay.
    */
   readonly claim?: string | null

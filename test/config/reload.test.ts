@@ -14,10 +14,11 @@ t.test('refuses what only a restart can change, each with its line', async (t) =
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, 'keys', name), text)
   const file = join(folder, 'routes.yaml')
   const text = (
-    changes: Partial<Record<'port' | 'admin' | 'audit' | 'path' | 'replay' | 'otlp', string>> = {},
+    changes: Partial<Record<'port' | 'admin' | 'audit' | 'path' | 'replay' | 'otlp' | 'decisions', string>> = {},
   ): string => `version: 1
 listen: { port: ${changes.port ?? 8443}, tls: { key: keys/server.key, cert: keys/server.crt } }
 admin: { port: ${changes.admin ?? 9090} }
+decision_api: { hop: loopback, address: ${changes.path === undefined ? 'forwarded_for' : 'forwarded'}, port: ${changes.decisions ?? 9191} }
 workers: 1
 replay: ${changes.replay ?? '{ store: memory }'}
 audit: { file: ${changes.audit ?? 'a.jsonl'} }
@@ -34,13 +35,14 @@ routes: [{ path: ${changes.path ?? '/a'}, methods: [GET], tier: public, upstream
   }
   const { config, problems } = load(text())
   t.same(problems, [])
-  t.ok(load(text({ path: '/b' }), config).config, 'routes may change')
+  t.ok(load(text({ path: '/b' }), config).config, 'routes may change, and whose word a hop is taken for')
   for (const [changes, line, path] of [
     [{ port: '8444' }, 2, 'listen'],
     [{ admin: '9091' }, 3, 'admin'],
-    [{ replay: '{ store: redis, redis: { url: redis://127.0.0.1:1 } }' }, 5, 'replay'],
-    [{ audit: 'b.jsonl' }, 6, 'audit'],
-    [{ otlp: 'http://127.0.0.1:4319/v1/traces' }, 7, 'tracing'],
+    [{ decisions: '9192' }, 4, 'decision_api'],
+    [{ replay: '{ store: redis, redis: { url: redis://127.0.0.1:1 } }' }, 6, 'replay'],
+    [{ audit: 'b.jsonl' }, 7, 'audit'],
+    [{ otlp: 'http://127.0.0.1:4319/v1/traces' }, 8, 'tracing'],
   ] as const) {
     const refused = load(text(changes), config)
     t.equal(refused.config, null)

@@ -1,5 +1,6 @@
 // Other proxies ask whether a request may pass (contract §10): each endpoint as its proxies ask it, with the same reasons, audit events and
 // metrics as requests that come to us. Those proxies themselves: decision-api-peers.test.ts.
+import { networkInterfaces } from 'node:os'
 import t from 'tap'
 import {
   ask,
@@ -14,11 +15,11 @@ import {
   startDeciding,
 } from '../support/asking.js'
 import { type Draft, makeDraft } from '../support/draft.js'
-import { waitFor } from '../support/fleet.js'
-import type { Reply } from '../support/http.js'
+import { makePlace, serve, waitFor } from '../support/fleet.js'
+import { exchangeOn, type Reply } from '../support/http.js'
 import { sha256 } from '../support/jwt.js'
 import { HOST } from '../support/lab.js'
-import { openPlain } from '../support/raw.js'
+import { openPlain, openRaw } from '../support/raw.js'
 
 const reasonOf = ({ body }: Reply): unknown => JSON.parse(body).reason
 const statusAndReason = (reply: Reply): unknown => (reply.status === 200 ? [200] : [reply.status, reasonOf(reply)])
@@ -308,4 +309,49 @@ t.test('connections stay, questions are answered in order, and the edge beside i
   t.equal((await lab.send(makeDraft({ host: HOST, path: '/read/1' }))).status, 200)
   const outside = await lab.send(makeDraft({ host: HOST, path: '/forward-auth' }))
   t.equal(outside.status, 404, 'the endpoints are on their own listener alone')
+})
+
+t.test('workers: whichever is asked again by the same name, it is the same decision', async (t) => {
+  const place = await makePlace(t)
+  const gateway = await serve(t, place, {
+    workers: 2,
+    more: 'decision_api: { socket: decide.sock, hop: socket, address: forwarded_for }\n',
+  })
+  const path = `${place.folder}/decide.sock`
+  const put = async (question: Question) => exchangeOn(await openPlain({ path }), printQuestion(question))
+  const client = clientOf({ path: '/pay' })
+  const served = new Set<number>()
+  const again = async (): Promise<boolean> => {
+    const reply = await put(authRequest(client, 'a'))
+    t.equal(reply.status, 200)
+    served.add(await gateway.workerOf(reply.header('x-request-id')))
+    return served.size === 2
+  }
+  await waitFor('both workers', again)
+  for (let i = 0; i < 4; i++) {
+    const reply = await put(authRequest(client, 'b'))
+    t.strictSame(statusAndReason(reply), [401, 'proof_replayed'])
+  }
+  gateway.child.kill('SIGTERM')
+  t.equal(await gateway.ended, 0)
+})
+
+t.test('denies hop_untrusted: whoever is not the hop is asked nothing', async (t) => {
+  const outside = Object.values(networkInterfaces())
+    .flatMap((all) => all ?? [])
+    .find(({ internal, family }) => !internal && family === 'IPv4')
+  if (outside === undefined) return t.comment('this machine has no address but loopback')
+  const lab = await startDeciding({
+    decision_api: '{ host: 0.0.0.0, tls: { key: server.key, cert: server.crt }, hop: loopback, address: forwarded_for }',
+  })
+  t.teardown(() => lab.stop())
+  for (const [name, question] of Object.entries(ENDPOINTS)) {
+    const client = await openRaw(portOf(lab), { host: outside.address, servername: HOST })
+    const reply = await exchangeOn(client, printQuestion(question(clientOf({ path: '/read/7' }))))
+    t.strictSame(statusAndReason(reply), [403, 'hop_untrusted'], name)
+    t.match(await lab.refusal(reply.header('x-request-id') ?? ''), {
+      detail: 'not from loopback',
+      client_address: outside.address,
+    })
+  }
 })

@@ -27,6 +27,23 @@ export async function keepsItsPromises(t: Test, store: ReplayStore): Promise<voi
     t.equal(answers.filter((answer) => answer === 'used').length, 49)
   })
 
+  await t.test('accepts again what is claimed by whoever used it', async (t) => {
+    const use = newUse({ claim: newUse().key })
+    t.equal(await store.firstUse(use), 'first')
+    t.equal(await store.firstUse(use), 'first')
+    t.equal(await store.firstUse({ ...use, claim: null }), 'used')
+    t.equal(await store.firstUse({ ...use, claim: newUse().key }), 'used')
+    t.equal(await store.firstUse(use), 'first', 'whatever others tried')
+    const nobodys = newUse()
+    t.equal(await store.firstUse(nobodys), 'first')
+    t.equal(await store.firstUse({ ...nobodys, claim: newUse().key }), 'used', 'a use that nobody claimed is not claimed later')
+    const local = newUse({ claim: newUse().key, outage: 'local' })
+    t.strictSame(
+      [await store.firstUse(local), await store.firstUse(local), await store.firstUse({ ...local, claim: newUse().key })],
+      ['first', 'first', 'used'],
+    )
+  })
+
   await t.test('remembers to the end of the window', async (t) => {
     const now = seconds()
     const use = newUse({ until: now + 1, now })

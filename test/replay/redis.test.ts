@@ -43,6 +43,31 @@ t.test('two processes, 200 parallel copies of one proof: exactly one is the firs
   }
 })
 
+t.test(
+  'two processes, and two who claim one proof, a hundred times each: all uses of exactly one of them are the first',
+  async (t) => {
+    const { store, openStore } = await open(t)
+    const other = await openStore()
+    for (let round = 0; round < 5; round++) {
+      const { key, ...use } = newUse()
+      const claims = [newUse().key, newUse().key]
+      const uses = Array.from({ length: 200 }, (_, i) => ({
+        ...use,
+        key,
+        claim: claims[i % 2] ?? '',
+        by: (i >> 1) % 2 === 0 ? store : other,
+      }))
+      const answers = await Promise.all(
+        uses.map(async ({ by, ...one }) => ({ claim: one.claim, answer: await by.firstUse(one) })),
+      )
+      const accepted = answers.filter(({ answer }) => answer === 'first')
+      t.equal(accepted.length, 100)
+      t.equal(new Set(accepted.map(({ claim }) => claim)).size, 1)
+      t.ok(answers.every(({ answer }) => answer === 'first' || answer === 'used'))
+    }
+  },
+)
+
 t.test('records end by themselves, and are small', async (t) => {
   const { store, redis } = await open(t)
   const use = newUse({ until: seconds() + 30 })
