@@ -74,8 +74,12 @@ async function check(message: CheckRequest, connection: Connection | undefined, 
       if (bytes.length > maxBody) return deny('body_too_large')
       return { bytes, digest: bytes.length === 0 ? null : sha256(bytes) }
     },
-    permit({ set, remove }, own) {
-      const okResponse = { headers: optionsOf(set), headersToRemove: remove, responseHeadersToAdd: optionsOf(own) }
+    permit(permit, own) {
+      const okResponse = {
+        headers: optionsOf(permit.set),
+        headersToRemove: permit.remove(),
+        responseHeadersToAdd: optionsOf(own),
+      }
       response = { status: { code: 0 }, okResponse }
     },
     refuse(denial, context) {

@@ -95,38 +95,44 @@ export function requestHeaders(inbound: InboundRequest, grant: Grant, own: OwnRe
 export type Permit = {
   /** Sets these, in place of all of the same names; flat. */
   readonly set: readonly string[]
-  /** Removes these, in lower case: what a client says in them is not the upstream's to see. */
-  readonly remove: readonly string[]
+  /** Removes these, in lower case: what a client says in them is not the upstream's to see. Most hops can't be told. */
+  remove(): readonly string[]
 }
-
-/** A hop writes these anew, and its word on the client's address and scheme is believed as ours would be. */
-const isOfHop = (normal: string): boolean =>
-  normal === 'x-forwarded-for' || normal === 'x-forwarded-proto' || isFraming(normal) || reservedBlock(normal) === 'hop'
 
 /** As `requestHeaders`, for a hop; `upstream_invalid` when a value for `set_headers` can't stand in a header. */
 export function permitHeaders(inbound: InboundRequest, grant: Grant, own: OwnRequestHeaders): Permit | Denial {
   const rules = rulesOf(grant.route.upstream)
   const fromRules = setHeaders(rules, grant.evidence)
   if (fromRules instanceof Denial) return fromRules
-  const set = [own.assertionHeader, own.assertion]
   const ours = ['X-Request-Id', inbound.requestId]
   addTrace(ours, inbound, grant, own.isTraced)
-  for (let i = 0; i < ours.length; i += 2)
-    if (!rules.set.has(normalName(ours[i] ?? ''))) set.push(ours[i] ?? '', ours[i + 1] ?? '')
+  const set = [own.assertionHeader, own.assertion]
+  for (let i = 0; i < ours.length; i += 2) {
+    const name = ours[i] ?? ''
+    if (rules.set.size === 0 || !rules.set.has(normalName(name))) set.push(name, ours[i + 1] ?? '')
+  }
   set.push(...fromRules)
+  return { set, remove: () => namesToRemove(inbound.rawHeaders, set, { rules, assertionName: normalName(own.assertionHeader) }) }
+}
 
-  const assertionName = normalName(own.assertionHeader)
+/** A hop writes these anew, and its word on the client's address and scheme is believed as ours would be. */
+const isOfHop = (normal: string): boolean =>
+  normal === 'x-forwarded-for' || normal === 'x-forwarded-proto' || isFraming(normal) || reservedBlock(normal) === 'hop'
+
+type Removing = { readonly rules: Rules; readonly assertionName: string }
+
+function namesToRemove(raw: readonly string[], set: readonly string[], { rules, assertionName }: Removing): readonly string[] {
   const replaced = new Set<string>()
   for (let i = 0; i < set.length; i += 2) replaced.add((set[i] ?? '').toLowerCase())
-  const remove = new Set<string>()
-  for (let i = 0; i < inbound.rawHeaders.length; i += 2) {
-    const lower = (inbound.rawHeaders[i] ?? '').toLowerCase()
+  const names = new Set<string>()
+  for (let i = 0; i < raw.length; i += 2) {
+    const lower = (raw[i] ?? '').toLowerCase()
     const normal = normalName(lower)
     if (replaced.has(lower) || isOfHop(normal)) continue
     const isReserved = reservedBlock(normal) !== null && !rules.passed.has(lower)
-    if (isReserved || normal === assertionName || rules.set.has(normal)) remove.add(lower)
+    if (isReserved || normal === assertionName || rules.set.has(normal)) names.add(lower)
   }
-  return { set, remove: [...remove] }
+  return [...names]
 }
 
 /** What of the client's headers goes on, in order. */
