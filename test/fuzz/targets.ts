@@ -9,6 +9,7 @@ import { HTTP } from './targets/http.js'
 import { INTROSPECTION } from './targets/introspection.js'
 import { JWKS } from './targets/jwks.js'
 import { PROOF, TOKEN } from './targets/jwt.js'
+import { QUESTIONS } from './targets/questions.js'
 import { REFUSALS } from './targets/refusals.js'
 import { TEXTS } from './targets/texts.js'
 
@@ -21,6 +22,7 @@ export const TARGETS: readonly Target[] = [
   JWKS,
   ...INTROSPECTION,
   ...HOPS,
+  QUESTIONS,
   REFUSALS,
   CONFIGURATION,
   MATERIAL,
