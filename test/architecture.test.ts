@@ -69,6 +69,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       '@connectrpc/connect',
       '@connectrpc/connect-node',
       'node:crypto',
+      'node:http',
       'node:http2',
       'node:net',
     ],

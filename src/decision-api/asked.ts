@@ -11,8 +11,6 @@ export type Asked = {
   readonly rawTarget: string
   /** The client's header lines as the hop passed them on, after a Host of one line. Flat. */
   readonly rawHeaders: readonly string[]
-  /** Does the question have the whole body of what it asks about for its own? */
-  readonly hasBody: boolean
   /** What the hop calls this request; null: nothing, or by a name that a client could choose. */
   readonly id: string | null
 }
@@ -53,7 +51,7 @@ function readAuthRequest({ method, rawHeaders }: HttpQuestion): Asked | string {
   if (!asked || !url) return 'not exactly one X-Original-Method and X-Original-URL'
   const [, host, rawTarget] = /^https:\/\/([^/?#]+)(\/.*)$/.exec(url) ?? []
   if (host === undefined || rawTarget === undefined) return 'X-Original-URL is not https://host/path'
-  return { method: asked, rawTarget, rawHeaders: ['Host', host, ...rest], hasBody: false, id: id || null }
+  return { method: asked, rawTarget, rawHeaders: ['Host', host, ...rest], id: id || null }
 }
 
 const FORWARDED = ['host', 'x-forwarded-method', 'x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-uri']
@@ -67,20 +65,19 @@ function readForwardAuth({ method, rawHeaders }: HttpQuestion): Asked | string {
   const [, asked, proto, host, rawTarget] = values
   if (proto !== 'https') return NOT_HTTPS
   if (!asked || !host || !rawTarget) return 'not exactly one X-Forwarded-Method, -Host and -Uri'
-  return { method: asked, rawTarget, rawHeaders: ['Host', host, ...rest], hasBody: false, id: null }
+  return { method: asked, rawTarget, rawHeaders: ['Host', host, ...rest], id: null }
 }
 
-/** Of Envoy's own, because it takes a client's away. */
-const EXT_AUTHZ_NAMES = ['host', 'x-forwarded-proto', 'x-envoy-auth-partial-body']
+const EXT_AUTHZ_NAMES = ['host', 'x-forwarded-proto']
 
 /** Envoy's HTTP service with `path_prefix: /ext-authz`: the question has the request's own method, host and path. */
 function readExtAuthz({ method, url, rawHeaders }: HttpQuestion): Asked | string {
   const { values, rest } = takeOut(EXT_AUTHZ_NAMES, rawHeaders)
-  const [host, proto, isPartial] = values
+  const [host, proto] = values
   if (!host) return 'not exactly one Host'
   if (proto !== 'https') return NOT_HTTPS
   const rawTarget = url.slice(EXT_AUTHZ.length)
-  return { method, rawTarget, rawHeaders: ['Host', host, ...rest], hasBody: isPartial === 'false', id: null }
+  return { method, rawTarget, rawHeaders: ['Host', host, ...rest], id: null }
 }
 
 /** Values of names, and the headers without them: null where a name stands more than once, undefined where it stands nowhere. */

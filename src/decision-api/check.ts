@@ -70,7 +70,7 @@ async function check(message: CheckRequest, connection: Connection | undefined, 
     },
     holdBody: async (maxBody) => {
       const bytes = http === undefined ? null : bodyOf(http, rawHeaders)
-      if (bytes === null) return deny('body_unavailable', 'the question has not the whole body')
+      if (bytes === null) return deny('body_unavailable')
       if (bytes.length > maxBody) return deny('body_too_large')
       return { bytes, digest: bytes.length === 0 ? null : sha256(bytes) }
     },
@@ -98,8 +98,7 @@ const PARTIAL_BODY = 'x-envoy-auth-partial-body'
 function readAsked({ id, method, path, host, scheme }: HttpRequest, rawHeaders: readonly string[]): Asked | string {
   if (scheme !== 'https') return 'the scheme is not https'
   if (host === '' || method === '' || path === '') return 'no method, host or path'
-  const hasBody = valuesOf(rawHeaders, PARTIAL_BODY).length > 0
-  return { method, rawTarget: path, rawHeaders: ['Host', host, ...rawHeaders], hasBody, id: id === '' ? null : id }
+  return { method, rawTarget: path, rawHeaders: ['Host', host, ...rawHeaders], id: id === '' ? null : id }
 }
 
 /** Line by line where Envoy is told to (`encode_raw_headers`), else those of one name in one. Pseudo-headers are told apart. */
@@ -114,13 +113,13 @@ function headersOf({ headers, headerMap }: HttpRequest): readonly string[] {
 const valuesOf = (rawHeaders: readonly string[], name: string): readonly string[] =>
   rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name)
 
-/** The whole of it; null: it is not there, or not whole. */
+/** The whole of it; null: it is not there, or not whole. A mark without bytes is a client's: Envoy sets it where it has some. */
 function bodyOf({ body, rawBody }: HttpRequest, rawHeaders: readonly string[]): Uint8Array | null {
-  const [isPartial, another] = valuesOf(rawHeaders, PARTIAL_BODY)
-  if (isPartial === 'false' && another === undefined) return rawBody.length > 0 ? rawBody : Buffer.from(body)
-  // Without the mark Envoy had not waited for a body: there is none for certain where its length is told as such.
+  const bytes = rawBody.length > 0 ? rawBody : Buffer.from(body)
+  const marks = valuesOf(rawHeaders, PARTIAL_BODY)
+  if (bytes.length > 0) return marks.length === 1 && marks[0] === 'false' ? bytes : null
   const lengths = valuesOf(rawHeaders, 'content-length')
-  return isPartial === undefined && lengths.length === 1 && lengths[0] === '0' ? new Uint8Array(0) : null
+  return lengths.length === 1 && lengths[0] === '0' ? bytes : null
 }
 
 /** The first of a name replaces what stands there, the others stand beside it: a client is to see all challenges. */

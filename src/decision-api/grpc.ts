@@ -47,8 +47,11 @@ export function createGrpc(options: GrpcOptions): Http2 {
         (http2) => {
           if (socket.destroyed) return
           // Node makes the session at once, and does not say of which socket: what it shows as that is another object.
-          http2.once('session', (session) => connections.set(session, connection))
+          const note = (session: Http2Session): void => void connections.set(session, connection)
+          http2.once('session', note)
           http2.emit('connection', socket)
+          // Had it made none, the next one would be taken for this connection's.
+          http2.off('session', note)
         },
         () => socket.destroy(),
       )
@@ -57,9 +60,10 @@ export function createGrpc(options: GrpcOptions): Http2 {
       draining = true
       // RFC 9113 §6.8: first that there will be an end, then, when all that was on its way has come, that it is there.
       for (const session of sessions) if (!session.destroyed) session.goaway(0, LAST_STREAM)
-      setTimeout(() => {
+      const close = (): void => {
         for (const session of sessions) session.close()
-      }, quiet * 1000)
+      }
+      setTimeout(close, quiet * 1000).unref()
     },
   }
 }

@@ -1,5 +1,6 @@
 // Questions by HTTP, each endpoint in the dialect of those who ask there (contract §10): nginx, Traefik, Caddy, Envoy.
 
+import type { IncomingMessage } from 'node:http'
 import type { Enforcement } from '../edge/enforce.js'
 import { framingProblem } from '../edge/framing.js'
 import { drain, refuse } from '../edge/refuse.js'
@@ -7,7 +8,7 @@ import type { EdgeExchange } from '../edge/server.js'
 import type { Refusal } from '../verify/challenge.js'
 import { deny } from '../verify/verdict.js'
 import { answer, type PermitFor, type Question } from './answer.js'
-import { type Asked, endpointOf, readAsked } from './asked.js'
+import { endpointOf, readAsked } from './asked.js'
 
 /** Answers one exchange. Never rejects. */
 export function answerHttp(exchange: EdgeExchange, enforcement: Enforcement, permitFor: PermitFor): Promise<void> {
@@ -15,7 +16,6 @@ export function answerHttp(exchange: EdgeExchange, enforcement: Enforcement, per
   if (request.httpVersion === '1.0') response.shouldKeepAlive = false
   const endpoint = endpointOf(rawTarget)
   const message = { method: request.method ?? '', httpVersion: request.httpVersion, rawTarget, rawHeaders: request.rawHeaders }
-  let asked: Asked | null = null
   const question: Question = {
     connection,
     message,
@@ -23,13 +23,14 @@ export function answerHttp(exchange: EdgeExchange, enforcement: Enforcement, per
       const broken = framingProblem(request)
       if (broken !== null) return deny(broken)
       if (endpoint === null) return deny('route_unknown', 'the decision API has no such path')
-      const read = readAsked(endpoint, { method: message.method, url: rawTarget, rawHeaders: request.rawHeaders })
-      if (typeof read === 'string') return deny('request_malformed', read)
-      asked = read
-      return read
+      const asked = readAsked(endpoint, { method: message.method, url: rawTarget, rawHeaders: request.rawHeaders })
+      return typeof asked === 'string' ? deny('request_malformed', asked) : asked
     },
-    holdBody: async (maxBody) =>
-      asked?.hasBody ? enforcement.holdBody(exchange, maxBody) : deny('body_unavailable', 'the question has not the whole body'),
+    holdBody: async (maxBody) => {
+      const body = endpoint === 'ext_authz' && hasWholeBody(request) ? await enforcement.holdBody(exchange, maxBody) : null
+      // A mark without bytes is a client's: Envoy sets it where it has some.
+      return body === null || ('bytes' in body && body.bytes.length === 0) ? deny('body_unavailable') : body
+    },
     permit({ set }, own) {
       response.writeHead(200, [...set, ...withoutNames(own, set), 'Content-Length', '0'])
       response.end()
@@ -40,6 +41,9 @@ export function answerHttp(exchange: EdgeExchange, enforcement: Enforcement, per
   }
   return answer(question, enforcement, permitFor)
 }
+
+/** Envoy's mark on a question that has the body of what it asks about for its own: is it cut off? */
+const hasWholeBody = ({ headers }: IncomingMessage): boolean => headers['x-envoy-auth-partial-body'] === 'false'
 
 /**
  * nginx's auth_request knows 401 and 403 and takes all else for a fault, and of several challenges it passes on the first: that must be the one

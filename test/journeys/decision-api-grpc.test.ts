@@ -173,6 +173,7 @@ t.test('bodies: whole, cut off, none, too large', async (t) => {
     {},
     { headers: { 'x-envoy-auth-partial-body': 'true' } },
     { headers: { 'x-envoy-auth-partial-body': 'true', 'content-length': '0' } },
+    { ...whole, http: { rawBody: Buffer.alloc(0) } },
     { headers: { 'content-length': '3' } },
   ]
   for (const told of parts) t.strictSame(refusalOf(await check(transport, httpOf(post(bytes), told))), [403, 'body_unavailable'])

@@ -306,6 +306,15 @@ t.test('Envoy by gRPC', unless(ENVOY, 'Envoy'), async (t) => {
   const setting = await runEnvoy(t, (config) => config)
   await walk(t, setting, { ...TRAEFIK_OR_CADDY, noncesOfGranted: true, address: await addressOf(setting) })
   await walkBodies(t, setting)
+  const marked = (draft: Draft): void => {
+    draft.body = Buffer.alloc(1024 * 1024 + 1)
+    draft.headers = [['X-Envoy-Auth-Partial-Body', 'false']]
+  }
+  t.equal(
+    (await send(setting, { path: '/digest', method: 'POST', change: marked })).status,
+    403,
+    'a mark of the client’s is none',
+  )
   const spoofed = (draft: Draft): void => {
     draft.headers = [
       ['X-Real-IP', '6.6.6.6'],
@@ -334,4 +343,19 @@ t.test('Envoy by HTTP', unless(ENVOY, 'Envoy'), async (t) => {
   )
   await walk(t, setting, { ...TRAEFIK_OR_CADDY, noncesOfGranted: true, address: await addressOf(setting) })
   await walkBodies(t, setting)
+})
+
+t.test('Envoy without bodies: a mark of the client’s is none', unless(ENVOY, 'Envoy'), async (t) => {
+  const setting = await runEnvoy(t, (config) => config.replace(/^ *with_request_body: .*\n/m, ''))
+  const marked = (draft: Draft): void => {
+    draft.body = Buffer.from('unseen')
+    draft.headers = [['X-Envoy-Auth-Partial-Body', 'false']]
+  }
+  const reply = await send(setting, { path: '/digest', method: 'POST', change: marked })
+  t.strictSame([reply.status, JSON.parse(reply.body).reason], [403, 'body_unavailable'])
+  t.equal(
+    (await send(setting, { path: '/digest', method: 'POST', change: (draft) => (draft.body = Buffer.alloc(0)) })).status,
+    200,
+  )
+  t.equal((await send(setting, { path: '/read/1', method: 'POST', change: marked })).status, 200)
 })

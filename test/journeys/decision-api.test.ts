@@ -279,6 +279,15 @@ t.test('denies body_unavailable: a tier with a digest is not decided without the
     t.strictSame(statusAndReason(reply), [403, 'body_unavailable'], name)
   }
   t.strictSame(statusAndReason(await ask(lab, extAuthz(whole(), 'true'))), [403, 'body_unavailable'], 'a part is not the body')
+  const marked = extAuthz(whole(), 'false')
+  Object.assign(marked, {
+    body: Buffer.alloc(0),
+    lines: marked.lines.map(([name, value]) => [name, name === 'Content-Length' ? '0' : value]),
+  })
+  t.strictSame(statusAndReason(await ask(lab, marked)), [403, 'body_unavailable'], 'a mark without a body may be a client’s')
+  const twice = extAuthz(whole(), 'false')
+  twice.lines.push(['X-Envoy-Auth-Partial-Body', 'true'])
+  t.strictSame(statusAndReason(await ask(lab, twice)), [403, 'body_unavailable'], 'two marks are none')
   t.equal(await lab.usedProofs(), used)
   const unproven = whole((draft) => (draft.proof = null))
   t.strictSame(statusAndReason(await ask(lab, forwardAuth(unproven))), [401, 'proof_missing'], 'comes last')

@@ -28,7 +28,7 @@ function check(input: Buffer): Verdict {
   const [first, host = ''] = asked.rawHeaders
   const told = (SAYING[endpoint] ?? []).map((name) => names.filter((one) => one === name).length)
   const left = asked.rawHeaders.filter((_, i) => i % 2 === 0).map(normalName)
-  return judge(`${endpoint} ${asked.id === null ? 'unnamed' : 'named'} ${asked.hasBody}`, [
+  return judge(`${endpoint} ${asked.id === null ? 'unnamed' : 'named'}`, [
     [told.every((times) => times === 1), 'a word that was said twice, or not at all'],
     [asked.method !== '' && text.includes(asked.method), 'a method that nobody asked about'],
     [asked.rawTarget.length > 0 && text.includes(asked.rawTarget), 'a target that nobody asked about'],
