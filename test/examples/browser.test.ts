@@ -55,6 +55,7 @@ t.test('a page whose key no script can read calls through the gateway, in a brow
   const STRANGER = `http://127.0.0.1:${strangerPort}`
 
   const page = await browser.open(places.page)
+  const evil = await browser.open(STRANGER)
   await page.until(`document.documentElement.dataset.ready === 'true'`)
   const untilSignedIn = () =>
     page.until(`document.getElementById('token').textContent.startsWith('Bound to this key, for profile case.read')`)
@@ -129,8 +130,29 @@ t.test('a page whose key no script can read calls through the gateway, in a brow
     t.equal(stage.backendSaw.length, backendSaw + 1)
   })
 
+  await t.test(
+    'text that gets into the page does not become markup, and what would run there can call nobody else',
+    async (t) => {
+      const markup = await page.evaluate(
+        `(() => { try { document.body.innerHTML += '<img src=x onerror=alert(1)>' } catch (error) { return error.name } })()`,
+      )
+      t.equal(markup, 'TypeError')
+      t.equal(await page.fetch(STRANGER, { mode: 'no-cors' }), 'TypeError', 'the stranger is not in connect-src')
+      t.match(await evil.fetch(STRANGER), { status: 200 }, 'and is there')
+      // Of the same site, so that what its frames ask for is seen here too.
+      const framing = await browser.open(`http://localhost:${strangerPort}`)
+      await framing.evaluate(`new Promise((resolve) => {
+      const frame = document.createElement('iframe')
+      frame.src = '${places.page}'
+      frame.onload = resolve
+      document.body.append(frame)
+    })`)
+      const frames = framing.sent.map(({ url }) => url).filter((url) => url.startsWith(places.page))
+      t.strictSame(frames, [`${places.page}/`], 'a frame does not get as far as its script')
+    },
+  )
+
   await t.test('a page of another origin reads nothing, and sends nothing that counts', async (t) => {
-    const evil = await browser.open(STRANGER)
     const url = (path: string) => places.gateway + path
     const backendSaw = stage.backendSaw.length
     const before = events().length

@@ -46,13 +46,17 @@ t.test('grants and refuses every line as expected, and exits 0 with --once', asy
 
 t.test('stays up until SIGINT, and leaves nothing behind', async (t) => {
   let curl: Promise<string> | null = null
+  let page: Promise<string> | null = null
   const { code, out } = await demo(['--port-offset', String(OFFSET)], (printed, kill) => {
     if (curl || !printed.includes('Ctrl-C ends everything')) return
     curl = fetch(`http://127.0.0.1:${8080 + OFFSET}/cases/42`).then((response) => response.text())
-    curl.finally(() => kill('SIGINT'))
+    page = fetch(`http://localhost:${9500 + OFFSET}`).then((response) => response.text())
+    Promise.allSettled([curl, page]).then(() => kill('SIGINT'))
   })
   t.equal(code, 0, out)
   t.match(await curl, /"case":"42"/, 'a command to paste works')
+  t.match(out, `In a browser: http://localhost:${9500 + OFFSET} `)
+  t.match(await page, /page\.js/)
   t.same(readdirSync(temporary), [])
 })
 
