@@ -18,13 +18,13 @@ const REQUESTS = [
   {
     method: 'POST',
     path: '/tenants/north/cases/42/enforcement-decision',
-    about: 'refused, sensitive_write: not for clients that cannot authenticate',
+    about: 'refused, sensitive_write: above the highest tier of this client',
     body: '{"decision":"uphold"}',
   },
   {
     method: 'POST',
     path: '/payments/initiate',
-    about: 'refused, high_value: the token has no such scope',
+    about: 'refused, high_value: further above it',
     body: '{"amount":"10.00"}',
   },
 ]

@@ -91,6 +91,10 @@ t.test('a page whose key no script can read calls through the gateway, in a brow
     t.match(await ask(page, 'GET /cases/42'), [{ status: '200', body: /"case":"42"/ }])
     t.match(await ask(page, 'POST /cases/42/notes'), [{ status: '201', body: /added/ }])
     t.match(await ask(page, 'POST /tenants/north'), [{ status: '403', body: /"reason":"client_unqualified"/ }])
+    t.match(await ask(page, 'POST /payments/initiate'), [
+      { status: '401', body: /"reason":"nonce_missing"/ },
+      { status: '403', proof: 'with a nonce', body: /"reason":"client_unqualified"/ },
+    ])
   })
 
   await t.test('a nonce that the gateway asks for is read by the page, and is in its next proof', async (t) => {

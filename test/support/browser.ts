@@ -26,6 +26,8 @@ export type Page = {
   until(expression: string): Promise<void>
   /** Presses the first button with this text, as a person would who may press it. */
   press(text: string): Promise<void>
+  /** A key of the keyboard: `Tab`, `Enter`. */
+  type(key: 'Tab' | 'Enter'): Promise<void>
   /** Asks as a script of this page would; the name of the error where it can read nothing. */
   fetch(url: string, init?: object): Promise<Readable | string>
   /** Gives the browser a cookie of that site, which goes with requests of other sites too. */
@@ -202,6 +204,12 @@ async function pageOf(call: Call, onEvent: (listener: Listener) => void): Promis
     sent,
     evaluate,
     until,
+    type: async (key) => {
+      const windowsVirtualKeyCode = { Tab: 9, Enter: 13 }[key]
+      const text = key === 'Enter' ? { text: '\r' } : {}
+      await call('Input.dispatchKeyEvent', { type: 'keyDown', key, code: key, windowsVirtualKeyCode, ...text })
+      await call('Input.dispatchKeyEvent', { type: 'keyUp', key, code: key, windowsVirtualKeyCode })
+    },
     fetch: async (url, init = {}) =>
       (await evaluate(`fetch(${JSON.stringify(url)}, ${JSON.stringify(init)}).then(
         async (answer) => ({
