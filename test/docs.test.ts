@@ -38,14 +38,16 @@ t.test('no test names a reason that does not exist', async (t) => {
   }
 })
 
-t.test('the ten lines of the README are enough', async (t) => {
-  const [, yaml = ''] = /```yaml\n([\s\S]*?)```/.exec(read('README.md')) ?? []
+t.test('the ten lines of the README are enough, and docs/browser.md adds to them', async (t) => {
+  const yamlOf = (page: string): string => /```yaml\n([\s\S]*?)```/.exec(read(page))?.[1] ?? ''
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-readme-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const silent = { out: () => undefined, err: () => undefined, env: {}, cwd: folder }
   t.equal(await certs.run(['certs'], silent), 0, 'holdfast certs certs')
-  writeFileSync(join(folder, 'routes.yaml'), yaml)
-  t.same(loadConfig(join(folder, 'routes.yaml'), {}).problems, [])
+  for (const yaml of [yamlOf('README.md'), yamlOf('README.md') + yamlOf('docs/browser.md')]) {
+    writeFileSync(join(folder, 'routes.yaml'), yaml)
+    t.same(loadConfig(join(folder, 'routes.yaml'), {}).problems, [])
+  }
 })
 
 t.test('the registry of docs/clients.md is whole, and nothing of it is wrong', async (t) => {

@@ -69,6 +69,7 @@ const headersOf = ({ issuer, gateway }: PageSettings): Readonly<Record<string, s
   // The code of an authorization response is in the address for a moment (RFC 9700 §4.2.4).
   'Referrer-Policy': 'no-referrer',
   'Cache-Control': 'no-store',
+  // No window in which a script in here could sign in anew, for a key of its own, and read the code; frames are shut out above.
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Resource-Policy': 'same-origin',
   'X-Content-Type-Options': 'nosniff',

@@ -134,27 +134,37 @@ t.test('a page whose key no script can read calls through the gateway, in a brow
     t.equal(stage.backendSaw.length, backendSaw + 1)
   })
 
-  await t.test(
-    'text that gets into the page does not become markup, and what would run there can call nobody else',
-    async (t) => {
-      const markup = await page.evaluate(
-        `(() => { try { document.body.innerHTML += '<img src=x onerror=alert(1)>' } catch (error) { return error.name } })()`,
-      )
-      t.equal(markup, 'TypeError')
-      t.equal(await page.fetch(STRANGER, { mode: 'no-cors' }), 'TypeError', 'the stranger is not in connect-src')
-      t.match(await evil.fetch(STRANGER), { status: 200 }, 'and is there')
-      // Of the same site, so that what its frames ask for is seen here too.
-      const framing = await browser.open(`http://localhost:${strangerPort}`)
-      await framing.evaluate(`new Promise((resolve) => {
-      const frame = document.createElement('iframe')
-      frame.src = '${places.page}'
-      frame.onload = resolve
+  await t.test('text does not become markup in the page, and what would run there calls nobody else', async (t) => {
+    const markup = `(() => { try { document.body.innerHTML += '<img src=x>' } catch (error) { return error.name } })()`
+    t.equal(await page.evaluate(markup), 'TypeError')
+    t.equal(await page.fetch(STRANGER, { mode: 'no-cors' }), 'TypeError', 'the stranger is not in connect-src')
+    t.match(await evil.fetch(STRANGER), { status: 200 }, 'and is there')
+  })
+
+  /** Adds a frame; what `done` is given. */
+  const frame = (from: Page, src: string, done: string) =>
+    from.evaluate(`new Promise((resolve) => {
+      const frame = Object.assign(document.createElement('iframe'), { src: '${src}' })
+      ${done}
       document.body.append(frame)
     })`)
-      const frames = framing.sent.map(({ url }) => url).filter((url) => url.startsWith(places.page))
-      t.strictSame(frames, [`${places.page}/`], 'a frame does not get as far as its script')
-    },
-  )
+
+  await t.test('what would run in the page has no window in which to sign in for a key of its own', async (t) => {
+    const signIn = `${places.issuer}/auth?client_id=page&response_type=code&redirect_uri=${encodeURIComponent(`${places.page}/`)}`
+    const violated = `document.addEventListener('securitypolicyviolation', (event) => resolve(event.effectiveDirective))`
+    t.equal(await frame(page, signIn, violated), 'frame-src')
+    await page.evaluate(`void (globalThis.opened = open('${signIn}'))`)
+    // How a window looks that the browser has cut off.
+    await page.until('opened.closed')
+  })
+
+  await t.test('nobody frames the page', async (t) => {
+    // Of the same site, so that what its frames ask for is seen here too.
+    const framing = await browser.open(`http://localhost:${strangerPort}`)
+    await frame(framing, places.page, 'frame.onload = () => resolve(true)')
+    const asked = framing.sent.map(({ url }) => url).filter((url) => url.startsWith(places.page))
+    t.strictSame(asked, [`${places.page}/`], 'it does not get as far as its script')
+  })
 
   await t.test('a page of another origin reads nothing, and sends nothing that counts', async (t) => {
     const url = (path: string) => places.gateway + path
