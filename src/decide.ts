@@ -128,22 +128,24 @@ function denialOf(answer: Exclude<UseAnswer, 'first'>, policy: Policy): Denial {
   }
 }
 
+/** How old a proof may be when it is recorded: as old as it may come, and as much older as bodies are held and decisions waited for. */
+export const windowOf = ({ policy, decision }: Route, { body_total }: { readonly body_total: Seconds }): Seconds =>
+  policy.proof_max_age + (policy.body_digest ? body_total : 0) + (decision?.timeout ?? 0)
+
 type Using = { readonly evidence: Evidence; readonly route: Route; readonly claimant: string | null }
 
 /**
  * Until when could this proof be accepted again? By its nonce while that is young, and by its `iat` where none is asked for
- * (a reload can change which it is, so the later of the two), and a skew longer because replicas' clocks differ. Where
- * bodies are held or decisions are asked for, a copy whose head came in time gets here as much later.
+ * (a reload can change which it is, so the later of the two), and a skew longer because replicas' clocks differ.
  */
 function useOf(proof: Proof, { evidence, route, claimant }: Using, ports: DecidePorts): ProofUse {
   const { nonceTime } = evidence
-  const { policy, decision } = route
+  const { policy } = route
   const datedAt = nonceTime ?? proof.claims.iat
-  const held = (policy.body_digest ? ports.limits.body_total : 0) + (decision?.timeout ?? 0)
   // A nonce of ours counts even where none is asked for: a reload may begin to.
   const { nonce } = proof.claims
   const nonceMade = nonceTime ?? (typeof nonce === 'string' ? ports.nonceTime(nonce) : null) ?? 0
-  const until = Math.max(nonceMade, proof.claims.iat) + policy.proof_max_age + policy.clock_skew + held
+  const until = Math.max(nonceMade, proof.claims.iat) + windowOf(route, ports.limits) + policy.clock_skew
   const key = replayKey(proof.header.jkt, proof.claims.jti)
   const claim = claimant === null ? null : replayKey(key, claimant)
   return { key, claim, datedAt, until, now: ports.clock(), outage: policy.replay_outage }

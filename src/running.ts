@@ -8,7 +8,7 @@ import { isRecorded, recordAfter, recordBefore } from './audit/record.js'
 import { type CacheName, type Caches, createCaches } from './caches.js'
 import type { Config, Limits } from './config/config.js'
 import { type Expiry, expiriesOf } from './config/expiries.js'
-import { type DecidePorts, decide } from './decide.js'
+import { type DecidePorts, decide, windowOf } from './decide.js'
 import type { PermitFor } from './decision-api/answer.js'
 import { type BodyBudget, createBodyHolder } from './edge/body.js'
 import { createCors } from './edge/cors.js'
@@ -83,7 +83,7 @@ export type Adapters = {
   readonly loop: EventLoopWatch
   /** What it measured (seconds). */
   readonly loopDelay: Histogram
-  /** Of reloads that lengthened `proof_max_age`. */
+  /** Of reloads that lengthened how old a proof may be when it is recorded. */
   readonly windows: Window[]
   /** WebSockets that are open, and on what: no server of Node's looks after them any more. */
   readonly tunnels: Map<Tunnel, TunnelEnd>
@@ -105,18 +105,22 @@ export type Adapters = {
 export type TunnelEnd = { readonly listener: number; readonly isCertified: boolean }
 
 /**
- * A longer `proof_max_age` makes proofs young again whose records have ended. So a proof that could have been used under a
- * shorter one, dated before `end`, goes on having that `age` (epoch seconds, seconds).
+ * A longer `proof_max_age` makes proofs young again whose records have ended, and a body that is held or a decision that is waited for
+ * lets them be recorded later than records last. So a proof that could have been used under a shorter window, dated before `end`, goes on
+ * having that `age` (epoch seconds, seconds).
  */
 export type Window = { readonly end: Seconds; readonly age: Seconds }
 
 /** Notes at a reload by which window proofs that are out there may have been recorded. */
 export function noteWindow(windows: Window[], previous: Config, next: Config): void {
-  const judged = ({ routes }: Config) => routes.filter(({ policy }) => policy.token === 'required')
-  const ages = (config: Config) => judged(config).map(({ path, methods, policy }) => [path, methods, policy.proof_max_age])
-  const age = Math.min(...judged(previous).map(({ policy }) => policy.proof_max_age))
-  const longest = Math.max(...judged(next).map(({ policy }) => policy.proof_max_age))
-  if (longest <= age || JSON.stringify(ages(previous)) === JSON.stringify(ages(next))) return
+  const judged = ({ routes, limits }: Config) =>
+    routes
+      .filter(({ policy }) => policy.token === 'required')
+      .map((route) => [route.path, route.methods, windowOf(route, limits)] as const)
+  const [before, after] = [judged(previous), judged(next)]
+  const age = Math.min(...before.map(([, , window]) => window))
+  const longest = Math.max(...after.map(([, , window]) => window))
+  if (longest <= age || JSON.stringify(before) === JSON.stringify(after)) return
   windows.push({ end: clock() + largestSkew(previous), age })
 }
 

@@ -12,6 +12,7 @@ import { waitFor } from '../support/fleet.js'
 import { makeKey } from '../support/jwt.js'
 import { anonymous, certificateBound } from '../support/kinds.js'
 import { HOST, startLab } from '../support/lab.js'
+import { PERMIT, startPdp } from '../support/pdp.js'
 
 const draft = (path = '/read/1'): Draft => makeDraft({ host: HOST, path })
 const reasonOf = (reply: { body: string }) => JSON.parse(reply.body).reason
@@ -228,6 +229,51 @@ t.test('a window that a reload lengthens makes no used proof young again', async
   t.equal(JSON.parse((await lab.send(used)).body).reason, 'proof_too_old')
   t.equal((await lab.send(draft())).status, 200, 'a new one passes')
 })
+
+for (const [what, change, upstreamOf] of [
+  ['a body that is held from now on', 'body_digest: on', null],
+  ['a decision that is waited for from now on', '', 'decision: { pdp: policies }, upstream: cases'],
+] as const) {
+  t.test(`no used proof outlives its record by ${what}`, async (t) => {
+    const pdp = await startPdp()
+    const settings = 'audit: all, clock_skew: 1s, proof_max_age: 2s'
+    const lab = await startLab({
+      store: 'memory',
+      yaml: (parts) => ({
+        ...parts,
+        pdps: `{ policies: { url: '${pdp.url}', timeout: 20s } }`,
+        tiers: `${parts.tiers?.replace('audit: all', settings)}`,
+      }),
+    })
+    t.teardown(async () => {
+      await lab.stop()
+      await pdp.stop()
+    })
+    pdp.answer = async () => {
+      await sleep(5000)
+      return PERMIT
+    }
+    const used = makeDraft({ host: HOST, path: '/read/1', method: 'POST' })
+    used.body = Buffer.from('body')
+    const bytes = printDraft(used)
+    t.equal((await lab.sendRaw(bytes)).status, 200)
+    await lab.reload((parts) => ({
+      ...parts,
+      tiers: `${parts.tiers?.replace(settings, `${settings}, ${change}`)}`,
+      routes:
+        upstreamOf === null
+          ? `${parts.routes}`
+          : `${parts.routes?.replace("'/read/:id', methods: [GET, POST], tier: bound_read, upstream: cases", `'/read/:id', methods: [GET, POST], tier: bound_read, ${upstreamOf}`)}`,
+    }))
+    const client = await lab.open()
+    t.teardown(() => client.close())
+    client.send(bytes.subarray(0, -1))
+    if (upstreamOf === null) await sleep(5000)
+    client.send(bytes.subarray(-1))
+    const { body } = await client.response()
+    t.equal(JSON.parse(body.toString()).reason, 'proof_too_old')
+  })
+}
 
 t.test(
   'a reload while the issuer is silent keeps the keys that are known, says that it is silent, and does not wait for it',
