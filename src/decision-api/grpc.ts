@@ -47,7 +47,11 @@ export function createGrpc(options: GrpcOptions): Http2 {
         (http2) => {
           if (socket.destroyed) return
           // Node makes the session at once, and does not say of which socket: what it shows as that is another object.
-          const note = (session: Http2Session): void => void connections.set(session, connection)
+          const note = (session: Http2Session): void => {
+            connections.set(session, connection)
+            // What ends a connection in good order: all that was asked is answered.
+            socket.destroySoon = () => session.close()
+          }
           http2.once('session', note)
           http2.emit('connection', socket)
           // Had it made none, the next one would be taken for this connection's.

@@ -218,13 +218,13 @@ t.test('by mutual TLS it is chosen in the handshake, and a stranger has no answe
   const ca = await makeCa('Hops CA')
   const certify = (name: string) => makeCertificate({ ca, names: [name], ekus: ['client'] })
   const [envoy, other] = await Promise.all([certify('envoy.internal'), certify('other.internal')])
+  const client = await makeCertificate({ ekus: ['client'] })
+  const decisionApi = (name: string): string =>
+    `{ hop: { ca: hops.crt, names: [${name}] }, address: forwarded_for, tls: { key: server.key, cert: server.crt }, certificate: xfcc, client_certificates: pop_only }`
   const lab = await startLab({
     store: 'memory',
     files: { 'hops.crt': ca.cert },
-    yaml: (defaults) => ({
-      ...defaults,
-      decision_api: `{ hop: { ca: hops.crt, names: [envoy.internal] }, address: forwarded_for, tls: { key: server.key, cert: server.crt } }`,
-    }),
+    yaml: (defaults) => ({ ...defaults, decision_api: decisionApi('envoy.internal') }),
   })
   t.teardown(() => lab.stop())
   const as = ({ cert, key }: { cert: string; key: string }) =>
@@ -232,10 +232,30 @@ t.test('by mutual TLS it is chosen in the handshake, and a stranger has no answe
       baseUrl: `https://127.0.0.1:${portOf(lab)}`,
       nodeOptions: { cert, key, servername: HOST, rejectUnauthorized: false },
     })
-  t.equal((await check(as(envoy), httpOf(clientOf({ path: '/read/7' })))).status.code, 0)
+  const open = as(envoy)
+  t.equal((await check(open, httpOf(clientOf({ path: '/read/7' })))).status.code, 0)
   t.strictSame(refusalOf(await check(as(other), httpOf(clientOf({ path: '/read/7' })))), [403, 'hop_untrusted'])
   const http1 = await openRaw(portOf(lab), { ...envoy, servername: HOST, ALPNProtocols: ['http/1.1'] })
   t.equal((await exchangeOn(http1, printQuestion(authRequest(clientOf({ path: '/read/7' }))))).status, 200)
+
+  const bound = () =>
+    clientOf({ path: '/mtls' }, (draft) => {
+      Object.assign(draft, { scheme: 'Bearer', proof: null })
+      draft.token.claims.cnf = { 'x5t#S256': client.x5tS256 }
+    })
+  const xfcc = { headers: { 'x-forwarded-client-cert': `Cert="${encodeURIComponent(client.cert)}"` } }
+  t.equal((await check(open, httpOf(bound(), xfcc))).status.code, 0, 'a certificate that Envoy tells of')
+  t.strictSame(refusalOf(await check(open, httpOf(bound()))), [401, 'certificate_missing'])
+
+  await lab.reload((defaults) => ({ ...defaults, decision_api: decisionApi('other.internal') }))
+  // A question that crosses the goodbye has none.
+  const isRefused = () =>
+    check(open, httpOf(clientOf({ path: '/read/7' }))).then(
+      (answer) => refusalOf(answer) !== undefined,
+      () => false,
+    )
+  await waitFor('another name in force on connections that were there', isRefused)
+  t.equal((await check(as(other), httpOf(clientOf({ path: '/read/7' })))).status.code, 0)
 })
 
 t.test('a drain answers what was asked, then says goodbye', async (t) => {

@@ -1,6 +1,8 @@
 // Other proxies ask whether a request may pass (contract §10): each endpoint as its proxies ask it, with the same reasons, audit events and
 // metrics as requests that come to us. Those proxies themselves: decision-api-peers.test.ts.
-import { networkInterfaces } from 'node:os'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { networkInterfaces, tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
 import {
   ask,
@@ -14,11 +16,12 @@ import {
   type Question,
   startDeciding,
 } from '../support/asking.js'
+import { makeCa, makeCertificate } from '../support/certs.js'
 import { type Draft, makeDraft } from '../support/draft.js'
 import { makePlace, serve, waitFor } from '../support/fleet.js'
 import { exchangeOn, type Reply } from '../support/http.js'
 import { sha256 } from '../support/jwt.js'
-import { HOST } from '../support/lab.js'
+import { HOST, startLab } from '../support/lab.js'
 import { openPlain, openRaw } from '../support/raw.js'
 
 const reasonOf = ({ body }: Reply): unknown => JSON.parse(body).reason
@@ -362,5 +365,46 @@ t.test('denies hop_untrusted: whoever is not the hop is asked nothing', async (t
       detail: 'not from loopback',
       client_address: outside.address,
     })
+  }
+})
+
+t.test('a certificate is believed in the one header that the hop was named for, and told of as proven', async (t) => {
+  const ca = await makeCa('Client CA')
+  const [client, other] = await Promise.all([
+    makeCertificate({ ca, ekus: ['client'] }),
+    makeCertificate({ ca, ekus: ['client'] }),
+  ])
+  const place = mkdtempSync(join(tmpdir(), 'holdfast-decides-'))
+  t.teardown(() => rmSync(place, { recursive: true, force: true }))
+  const path = join(place, 'decide.sock')
+  const lab = await startLab({
+    store: 'memory',
+    files: { 'clients.crt': ca.cert },
+    yaml: (defaults) => ({
+      ...defaults,
+      decision_api: `{ socket: ${path}, hop: socket, address: forwarded_for, certificate: client_cert, client_ca: clients.crt }`,
+      upstreams: defaults.upstreams?.replace('audience: cases', 'audience: cases, client_cert: true') ?? '',
+    }),
+  })
+  t.teardown(() => lab.stop())
+  const header = ({ cert }: { cert: string }): string => `:${cert.replace(/-----[^-]*-----|\s/g, '')}:`
+  const put = async (question: (client: Client) => Question, headers: Draft['headers']) => {
+    const asked = clientOf({ path: '/mtls' }, (draft) => {
+      Object.assign(draft, { scheme: 'Bearer', proof: null, headers })
+      draft.token.claims.cnf = { 'x5t#S256': client.x5tS256 }
+    })
+    return exchangeOn(await openPlain({ path }), printQuestion(question(asked)))
+  }
+  for (const [name, question] of Object.entries(ENDPOINTS)) {
+    const granted = await put(question, [['Client-Cert', header(client)]])
+    t.equal(granted.status, 200, name)
+    t.strictSame(granted.headers('client-cert'), [header(client)])
+    t.match(claimsOf(granted), { binding: { method: 'mtls', 'x5t#S256': client.x5tS256 } })
+    t.strictSame(statusAndReason(await put(question, [['Client-Cert', header(other)]])), [401, 'certificate_mismatch'])
+    t.strictSame(statusAndReason(await put(question, [])), [401, 'certificate_missing'])
+    const forwarded: Draft['headers'] = [['X-Forwarded-Client-Cert', `Cert="${encodeURIComponent(client.cert)}"`]]
+    t.strictSame(statusAndReason(await put(question, forwarded)), [401, 'certificate_missing'], 'by no other header')
+    const twice: Draft['headers'] = [header(other), header(client)].map((value) => ['Client-Cert', value])
+    t.strictSame(statusAndReason(await put(question, twice)), [401, 'certificate_invalid'])
   }
 })
