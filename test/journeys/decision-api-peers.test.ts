@@ -225,7 +225,8 @@ async function walk(t: Test, setting: Setting, { passesBodies, challenges, nonce
   await refused({ change: (draft) => (draft.target = '/read/2') }, 401, 'proof_target')
   await refused({ change: (draft) => (draft.token.claims.scope = 'case.read') }, 403, 'scope_missing')
   await refused({ path: '/nothing' }, 404, 'route_unknown')
-  await refused({ method: 'DELETE' }, 405, 'method_not_allowed')
+  const wrong = await refused({ method: 'DELETE' }, 405, 'method_not_allowed')
+  t.strictSame([wrong.headers('allow'), wrong.headers('cache-control')], [['GET, POST, HEAD'], ['no-store']])
 
   for (const path of ODD) {
     const before = calls.length
@@ -268,6 +269,8 @@ async function walk(t: Test, setting: Setting, { passesBodies, challenges, nonce
   const fresh = await send(setting, { path: '/fresh', nonce })
   t.equal(fresh.status, 200, 'a client finds its way to a nonce')
   t.equal(fresh.headers('dpop-nonce').length, noncesOfGranted ? 1 : 0)
+  t.strictSame(fresh.headers('cache-control'), noncesOfGranted ? ['no-store'] : [])
+  t.equal(fresh.body, 'done')
 }
 
 t.test('nginx', unless(NGINX, 'nginx'), async (t) => {
