@@ -44,6 +44,8 @@ type Setting = {
   readonly port: number
   /** What the backend got. */
   readonly calls: readonly Call[]
+  /** Ends the gateway, and leaves the rest. */
+  stop(): Promise<void>
   /** A configuration of the page, of this machine. */
   localize(config: string): string
 }
@@ -74,8 +76,13 @@ async function start(t: Test): Promise<Setting> {
     })
   }).listen(0, '127.0.0.1')
   await once(backend, 'listening')
+  let stopped: Promise<void> | null = null
+  const stop = (): Promise<void> => {
+    stopped ??= lab.stop()
+    return stopped
+  }
   t.teardown(async () => {
-    await lab.stop()
+    await stop()
     backend.closeAllConnections()
     backend.close()
     rmSync(folder, { recursive: true, force: true })
@@ -89,7 +96,7 @@ async function start(t: Test): Promise<Setting> {
       .replaceAll('9191', String(portOf(lab)))
       .replaceAll('9000', String((backend.address() as AddressInfo).port))
       .replaceAll('timeout: 1s', 'timeout: 30s')
-  return { lab, folder, port, calls, localize }
+  return { lab, folder, port, calls, stop, localize }
 }
 
 /** Starts a proxy and waits until it can be connected to. */
@@ -122,6 +129,17 @@ type Told = {
   readonly method?: string
   readonly nonce?: string
   readonly change?: (draft: Draft) => void
+}
+
+/** Nobody there to decide. */
+async function walkAlone(t: Test, setting: Setting): Promise<void> {
+  await setting.stop()
+  const before = setting.calls.length
+  for (const path of ['/read/1', '/nothing']) {
+    const { status } = await send(setting, { path })
+    t.ok([403, 500, 502, 503].includes(status), `nobody decides: ${status}`)
+  }
+  t.equal(setting.calls.length, before, 'and nothing is forwarded')
 }
 
 /** A request of a client's, through the proxy. */
@@ -298,6 +316,7 @@ t.test('nginx', unless(NGINX, 'nginx'), async (t) => {
   await waitFor('two events', () => events().length === 2)
   t.equal(new Set(events().map(({ proof_id }) => proof_id)).size, 1)
   t.equal((await send(setting, { path: '/digest', method: 'POST' })).status, 403)
+  await walkAlone(t, setting)
 })
 
 t.test('Traefik', unless(TRAEFIK, 'Traefik'), async (t) => {
@@ -316,6 +335,7 @@ t.test('Traefik', unless(TRAEFIK, 'Traefik'), async (t) => {
     )
   await waitFor('its routes', isServed)
   await walk(t, setting, TRAEFIK_OR_CADDY)
+  await walkAlone(t, setting)
 })
 
 t.test('Caddy', unless(CADDY, 'Caddy'), async (t) => {
@@ -326,6 +346,7 @@ t.test('Caddy', unless(CADDY, 'Caddy'), async (t) => {
   writeFileSync(join(folder, 'Caddyfile'), file)
   await run(t, [CADDY ?? '', 'run', '--adapter', 'caddyfile', '--config', join(folder, 'Caddyfile')], setting)
   await walk(t, setting, TRAEFIK_OR_CADDY)
+  await walkAlone(t, setting)
 })
 
 async function runEnvoy(t: Test, change: (config: string) => string): Promise<Setting> {
@@ -382,6 +403,7 @@ t.test('Envoy by gRPC', unless(ENVOY, 'Envoy'), async (t) => {
   t.strictSame([headers['x-real-ip'], headers.x_remote_user, headers['x-custom']], [undefined, undefined, 'stays'])
   t.equal(headers['x-forwarded-proto'], 'https')
   t.equal(isIP(String(headers['x-forwarded-for'])), 4, 'and what Envoy says of its client stays')
+  await walkAlone(t, setting)
 })
 
 t.test('Envoy by HTTP', unless(ENVOY, 'Envoy'), async (t) => {
@@ -398,6 +420,7 @@ t.test('Envoy by HTTP', unless(ENVOY, 'Envoy'), async (t) => {
   )
   await walk(t, setting, { ...TRAEFIK_OR_CADDY, noncesOfGranted: true, address: await addressOf(setting) })
   await walkBodies(t, setting)
+  await walkAlone(t, setting)
 })
 
 t.test('Envoy without bodies: a mark of the client’s is none', unless(ENVOY, 'Envoy'), async (t) => {
