@@ -77,5 +77,14 @@ const LAST_STREAM = 2 ** 31 - 1
 /** Beside a body, what the message of a question may take: headers, the client's certificate, and what protobuf puts between. */
 const BESIDE: Bytes = 256 * 1024
 
-const largestQuestion = ({ routes }: Config): Bytes =>
-  Math.max(0, ...routes.filter(({ policy }) => policy.body_digest).map(({ policy }) => policy.max_body)) + BESIDE
+const LARGEST = new WeakMap<Config, Bytes>()
+
+/** Reckoned once for each configuration: there may be thousands of routes. */
+function largestQuestion(config: Config): Bytes {
+  const known = LARGEST.get(config)
+  if (known !== undefined) return known
+  const bodies = config.routes.map(({ policy }) => (policy.body_digest ? policy.max_body : 0))
+  const largest = bodies.reduce((most, one) => Math.max(most, one), 0) + BESIDE
+  LARGEST.set(config, largest)
+  return largest
+}
