@@ -101,6 +101,7 @@ const installRedis = () => install('redis-server') && onPath('redis-server') !==
 /** Package, and a file of it. What is not there is skipped, and said so. */
 const PEERS = {
   nginx: '/usr/sbin/nginx',
+  'libnginx-mod-http-js': '/usr/lib/nginx/modules/ngx_http_js_module.so',
   apache2: '/usr/sbin/apache2',
   'libapache2-mod-oauth2': '/usr/lib/apache2/modules/mod_oauth2.so',
 }
