@@ -70,9 +70,17 @@ t.test('a page whose key no script can read calls through the gateway, in a brow
     )
   })
 
-  await t.test('a person signs in and agrees, and the authorization server asks for a nonce first', async (t) => {
+  await t.test('a person who signs in and does not agree gives the page no token', async (t) => {
     await page.press('Sign in')
     await page.press('I am ada')
+    await page.press('No')
+    await page.until(`document.getElementById('notice')?.innerText === 'Not signed in: access_denied.'`)
+    t.equal(await page.evaluate(`document.getElementById('token').textContent`), 'None yet.')
+    t.ok(await page.evaluate(`[...document.querySelectorAll('button[data-token]')].every((button) => button.disabled)`))
+  })
+
+  await t.test('a person agrees, and the authorization server asks for a nonce before it gives a token', async (t) => {
+    await page.press('Sign in')
     await page.until(`document.title.includes('act for you')`)
     t.match(await page.evaluate('document.body.innerText'), /case\.read/)
     await page.press('Yes')
