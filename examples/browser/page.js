@@ -73,8 +73,9 @@ async function keptKeys() {
   const kept = await inKeyStore('readonly', (store) => store.get('dpop'))
   if (kept) return kept
   const made = await oauth.generateKeyPair('ES256', { extractable: false })
-  await inKeyStore('readwrite', (store) => store.put(made, 'dpop'))
-  return made
+  // Where another tab was quicker, its key stays.
+  await inKeyStore('readwrite', (store) => store.add(made, 'dpop')).catch(() => undefined)
+  return inKeyStore('readonly', (store) => store.get('dpop'))
 }
 
 async function forget() {

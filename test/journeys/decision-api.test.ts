@@ -108,6 +108,20 @@ t.test('a refusal is that of a request that comes to us: status, challenge, body
   }
 })
 
+t.test('pages of other origins are for the proxy: a preflight is refused, and nothing is said of CORS', async (t) => {
+  const lab = await startDeciding({ cors: '{ origins: [https://app.example.com] }' })
+  t.teardown(() => lab.stop())
+  const asked = (method: string, further: Draft['headers'] = []) =>
+    clientOf({ path: '/read/7', method }, (draft) => draft.headers.push(['Origin', 'https://app.example.com'], ...further))
+  for (const [name, question] of Object.entries(ENDPOINTS)) {
+    const preflight = await ask(lab, question(asked('OPTIONS', [['Access-Control-Request-Method', 'GET']])))
+    t.strictSame(statusAndReason(preflight), [name === 'auth-request' ? 403 : 405, 'method_not_allowed'], name)
+    const granted = await ask(lab, question(asked('GET')))
+    t.equal(granted.status, 200, name)
+    t.notMatch(preflight.text + granted.text, /access-control-/i)
+  }
+})
+
 t.test('each decision spends the proof, whoever asks; a second question is a replay', async (t) => {
   const lab = await startDeciding()
   t.teardown(() => lab.stop())
