@@ -144,6 +144,22 @@ t.test('a page whose key no script can read calls through the gateway, in a brow
     t.equal(stage.backendSaw.length, backendSaw + 1)
   })
 
+  await t.test('a keyboard is enough, and the outcome is said to whoever cannot see it', async (t) => {
+    await page.evaluate('document.activeElement.blur()')
+    const order: unknown[] = []
+    for (let i = 0; i < 5; i++) {
+      await page.type('Tab')
+      order.push(await page.evaluate('document.activeElement.innerText'))
+    }
+    t.match(order, [
+      'Skip to what went over the wire',
+      ...['Try to export it', 'Forget key and token', 'Sign in'],
+      /^GET .public.reference-data/,
+    ])
+    await page.type('Enter')
+    await page.until(`document.querySelector('[role=status]').innerText === '200: public: no token'`)
+  })
+
   await t.test('text does not become markup in the page, and what would run there calls nobody else', async (t) => {
     const markup = `(() => { try { document.body.innerHTML += '<img src=x>' } catch (error) { return error.name } })()`
     t.equal(await page.evaluate(markup), 'TypeError')
