@@ -151,8 +151,13 @@ function useOf(proof: Proof, { evidence, route, claimant }: Using, ports: Decide
   return { key, claim, datedAt, until, now: ports.clock(), outage: policy.replay_outage }
 }
 
+/** A name is of the issuer that gave it: another issuer's client or user of the same name must not use up what is not theirs. */
 function chargeFor({ token, inbound }: Evidence, { route }: RouteMatch, limit: NonNullable<Policy['rate_limit']>): Charge {
   const by = limit.by ?? (token === null ? 'address' : 'client')
-  const values = { client: token?.clientId, subject: token?.subject ?? token?.clientId, address: inbound.peer.address }
-  return { tier: route.tier, by, value: values[by] ?? inbound.peer.address, rate: limit.rate }
+  const { address } = inbound.peer
+  if (token === null || by === 'address') return { tier: route.tier, by, value: address, rate: limit.rate }
+  const { clientId, subject, issuer } = token
+  // Legacy issuers may name only one of the two, or neither.
+  const name = by === 'client' ? clientId || subject : subject || clientId
+  return { tier: route.tier, by, value: name ? JSON.stringify([issuer.issuer, name]) : address, rate: limit.rate }
 }
