@@ -109,21 +109,23 @@ export function followRevocations(settings: RedisSettings, { log, changed }: Fol
 
   async function look(): Promise<string | null> {
     const asked = performance.now()
-    const { epoch, version, size, changes } = await store.poll(position)
+    const { epoch, version, mark, size, changes, isForked } = await store.poll(position)
     if (isReading) return null
-    const at: Position = { epoch, version }
+    const at: Position = { epoch, version, mark }
     if (position === null) {
       inBackground(() => readAll(at, asked))
       return null
     }
-    const isLost = epoch !== position.epoch || version < position.version || (version === position.version && size < held.size)
+    // As many changes, but not the ones that are known: a replica took over that lacked some, and has been told of others since.
+    const isBehind = version < position.version || (version === position.version && size < held.size)
+    const isLost = epoch !== position.epoch || isForked || isBehind
     if (isLost) {
       inBackground(async () => {
         await restore()
         // What there is now, with what others have restored.
         const again = performance.now()
-        const { epoch, version } = await store.poll(null)
-        await readAll({ epoch, version }, again)
+        const { epoch, version, mark } = await store.poll(null)
+        await readAll({ epoch, version, mark }, again)
       })
       return null
     }
@@ -134,7 +136,8 @@ export function followRevocations(settings: RedisSettings, { log, changed }: Fol
     }
     if (changes.length > 0) {
       for (const { name, terms } of changes) terms === null ? held.delete(name) : held.set(name, terms)
-      position = { epoch, version: changes.at(-1)?.version ?? version }
+      const last = changes.at(-1) ?? at
+      position = { epoch, version: last.version, mark: last.mark }
       changed(changes.flatMap(readChange), held)
     }
     if (position.version === version) known = asked

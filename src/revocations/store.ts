@@ -3,9 +3,12 @@
 //
 //   {revocations}:list      hash     name of the entry -> its terms, as JSON
 //   {revocations}:ends      sorted   names by `until`
-//   {revocations}:changes   stream   the newest changes, `NUMBER-0`: name, and terms where it was not taken out
-//   {revocations}:state     hash     epoch: of this list, since it was begun; version: the number of the last change
+//   {revocations}:changes   stream   the newest changes, `NUMBER-0`: name, mark, and terms where it was not taken out
+//   {revocations}:state     hash     epoch: of this list, since it was begun; version: the number of the last change; mark: its mark
 //   {revocations}:heard:ID  string   this event was heard, and need not be again
+//
+// The mark of a change is a hash of it and of the mark before: a replica that takes over without the last changes gives their numbers to
+// others, and who knows the mark sees that these are not the changes it knows.
 
 import { createHash, randomBytes } from 'node:crypto'
 import type { RedisConnection } from '../replay/redis-connection.js'
@@ -13,15 +16,17 @@ import type { Terms } from '../verify/revocations.js'
 import { readTerms } from './entry.js'
 
 /** How far somebody has come with a list. */
-export type Position = { readonly epoch: string; readonly version: number }
+export type Position = { readonly epoch: string; readonly version: number; readonly mark: string }
 
-export type Change = { readonly version: number; readonly name: string; readonly terms: string | null }
+export type Change = { readonly version: number; readonly mark: string; readonly name: string; readonly terms: string | null }
 
 export type Answer = Position & {
   /** Entries of the list. */
   readonly size: number
   /** Since the position that was asked for, oldest first; only so many at once. */
   readonly changes: readonly Change[]
+  /** Is the change at the position that was asked for another one by now? */
+  readonly isForked: boolean
 }
 
 export type RevocationStore = {
@@ -60,7 +65,9 @@ local time = redis.call('TIME')
 local now = time[1] + math.floor(time[2] / 1000) / 1000
 local function change(name, terms)
   local version = redis.call('HINCRBY', state, 'version', 1)
-  redis.call('XADD', changes, 'MAXLEN', '~', ${KEPT_CHANGES}, version .. '-0', 'name', name, unpack(terms and {'terms', terms} or {}))
+  local mark = redis.sha1hex((redis.call('HGET', state, 'mark') or '') .. name .. (terms or ''))
+  redis.call('HSET', state, 'mark', mark)
+  redis.call('XADD', changes, 'MAXLEN', '~', ${KEPT_CHANGES}, version .. '-0', 'name', name, 'mark', mark, unpack(terms and {'terms', terms} or {}))
 end
 local function put(name, terms, text)
   redis.call('HSET', list, name, text)
@@ -80,7 +87,7 @@ end
 // A list that is begun anew must not continue the numbers of one that was lost.
 const BEGIN = `
 local function begin(epoch)
-  if redis.call('HSETNX', state, 'epoch', epoch) == 1 then redis.call('DEL', changes) redis.call('HSET', state, 'version', 0) end
+  if redis.call('HSETNX', state, 'epoch', epoch) == 1 then redis.call('DEL', changes) redis.call('HSET', state, 'version', 0, 'mark', '') end
 end
 `
 
@@ -90,12 +97,16 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', now, 'LIMIT', 0,
   redis.call('ZREM', ends, name)
   if redis.call('HDEL', list, name) == 1 then change(name) end
 end
-local known = redis.call('HMGET', state, 'epoch', 'version')
-local since = {}
+local known = redis.call('HMGET', state, 'epoch', 'version', 'mark')
+local since, mark = {}, ARGV[4]
+if known[1] == ARGV[2] and tonumber(known[2]) == tonumber(ARGV[3]) then mark = known[3] or '' end
 if known[1] == ARGV[2] and tonumber(known[2]) > tonumber(ARGV[3]) then
+  local at = string.format('%d-0', tonumber(ARGV[3]))
+  local same = redis.call('XRANGE', changes, at, at)[1]
+  if same and same[2][3] == 'mark' then mark = same[2][4] end
   since = redis.call('XRANGE', changes, string.format('%d-0', tonumber(ARGV[3]) + 1), '+', 'COUNT', ${MOST_CHANGES})
 end
-return { known[1], known[2], redis.call('HLEN', list), since }
+return { known[1], known[2], known[3] or '', redis.call('HLEN', list), since, mark == ARGV[4] and 0 or 1 }
 `)
 
 // The later of both ends and the later of both dates, where none is later than any.
@@ -141,9 +152,9 @@ export function openStore(redis: RedisConnection, prefix: string): RevocationSto
   const run = createRunner(redis, keys)
   return {
     async poll(since) {
-      const answer = await run(POLL, makeEpoch(), since?.epoch ?? '', String(since?.version ?? 0))
-      const [epoch, version, size, changes] = answer as [string, string, number, [id: string, fields: string[]][]]
-      return { epoch, version: Number(version), size, changes: changes.map(readChange) }
+      const answer = await run(POLL, makeEpoch(), since?.epoch ?? '', String(since?.version ?? 0), since?.mark ?? '')
+      const [epoch, version, mark, size, changes, fork] = answer as [string, string, string, number, StreamEntry[], number]
+      return { epoch, version: Number(version), mark, size, changes: changes.map(readChange), isForked: fork === 1 }
     },
     async *slices() {
       let cursor = '0'
@@ -175,7 +186,12 @@ function createRunner(redis: RedisConnection, keys: readonly string[]) {
   }
 }
 
-function readChange([id, fields]: readonly [id: string, fields: readonly string[]]): Change {
-  const [, name = '', , terms = null] = fields
-  return { version: Number.parseInt(id, 10), name, terms }
+type StreamEntry = readonly [id: string, fields: readonly string[]]
+
+function readChange([id, fields]: StreamEntry): Change {
+  const read = (field: string): string | null => {
+    const at = fields.findIndex((name, i) => i % 2 === 0 && name === field)
+    return at < 0 ? null : (fields[at + 1] ?? null)
+  }
+  return { version: Number.parseInt(id, 10), mark: read('mark') ?? '', name: read('name') ?? '', terms: read('terms') }
 }

@@ -2,6 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { type Changed, type Following, followRevocations } from '../../src/revocations/follow.js'
+import type { RevocationStore } from '../../src/revocations/store.js'
 import { settings } from '../replay/redis-settings.js'
 import { waitFor } from '../support/fleet.js'
 import { type RunningRedis, startRedis } from '../support/redis.js'
@@ -126,6 +127,31 @@ t.test('the last changes lost, as by a replica that took over: they are written 
   await waitFor('one that was deleted by hand', async () => (await redis.call('HLEN', `${KEY}:list`)) === 2)
   t.ok(has(followed, 'one'))
 })
+
+for (const made of [['new'], ['new', 'newer']]) {
+  t.test(`the last change lost, and ${made.length} made in its place: none of them is missed`, async (t) => {
+    const followed = await open(t, ['jkt', 'one'])
+    const { redis } = followed
+    const keys = ['list', 'changes', 'state'].map((name) => `{revocations}:${name}`)
+    // What a replica has that takes over without the last change, and is told of others before anybody looks.
+    for (const key of keys) await redis.call('COPY', `holdfast:${key}`, `replica:${key}`)
+    const change = async (store: RevocationStore): Promise<void> => {
+      for (const value of made) await store.revoke(entryName('jkt', value), termsOf())
+    }
+    await withList(redis, change, { key_prefix: 'replica:' })
+    await revoke(redis, ['jkt', 'lost'])
+    await waitFor('the change', () => has(followed, 'lost'))
+    const take = `for i = 1, 3 do redis.call('RENAME', KEYS[i], KEYS[i + 3]) end`
+    await redis.call('EVAL', take, '6', ...keys.map((key) => `replica:${key}`), ...keys.map((key) => `holdfast:${key}`))
+
+    await waitFor('what is new', () => made.every((value) => has(followed, value)))
+    await waitFor('what was lost', async () => (await redis.call('HEXISTS', `${KEY}:list`, entryName('jkt', 'lost'))) === 1)
+    t.ok(has(followed, 'one') && has(followed, 'lost'))
+    await revoke(redis, ['jkt', 'next'])
+    await waitFor('the next', () => has(followed, 'next'))
+    t.equal(followed.log.filter((line) => line.includes('written back')).length, 1)
+  })
+}
 
 t.test('changes that it can’t be told one by one any more: it reads all again', async (t) => {
   const followed = await open(t, ['jkt', 'one'])

@@ -43,7 +43,7 @@ export async function withList<T>(
   const connection = connectRedis(settings(redis, { timeout: 10, ...changes }))
   try {
     if (connection.status !== 'ready') await new Promise((resolve) => connection.once('ready', resolve))
-    return await task(openStore(connection, 'holdfast:'))
+    return await task(openStore(connection, changes.key_prefix ?? 'holdfast:'))
   } finally {
     connection.disconnect()
   }
