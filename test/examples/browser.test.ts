@@ -1,14 +1,13 @@
 // examples/browser in a real browser: a page with a key that it cannot read gets a token and uses it through the gateway, and may read
 // what it is answered, refusals and nonces too; other pages may not.
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { placesAt } from '../../examples/demo/places.js'
 import { setStage } from '../../examples/demo/stage.js'
 import { type Page, skip, startBrowser } from '../support/browser.js'
 import { waitFor } from '../support/fleet.js'
+import { startPages } from '../support/pages.js'
 
 t.test('a page whose key no script can read calls through the gateway, in a browser', { skip, timeout: 110_000 }, async (t) => {
   // Above the range that systems give to outgoing connections by default, and beside that of demo.test.ts.
@@ -35,25 +34,9 @@ t.test('a page whose key no script can read calls through the gateway, in a brow
   }
   const events = (): readonly Record<string, unknown>[] => stage.auditLines().map((line) => JSON.parse(line))
 
-  // A page of another origin, as anyone may serve one.
-  const stranger = createServer((request, response) => {
-    if (request.url !== '/redirect') {
-      response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>A page</title>')
-      return
-    }
-    // As open as can be: what it redirects to has the word.
-    response
-      .setHeader('Access-Control-Allow-Origin', '*')
-      .writeHead(302, { Location: `${places.gateway}/public/reference-data` })
-      .end()
-  })
-  await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => {
-    stranger.close()
-    stranger.closeAllConnections()
-  })
-  const { port: strangerPort } = stranger.address() as AddressInfo
-  const STRANGER = `http://127.0.0.1:${strangerPort}`
+  const stranger = await startPages(places.gateway)
+  t.teardown(stranger.close)
+  const STRANGER = `http://127.0.0.1:${stranger.port}`
 
   const [page, tab] = await Promise.all([browser.open(places.page), browser.open(places.page)])
   const evil = await browser.open(STRANGER)
@@ -186,7 +169,7 @@ t.test('a page whose key no script can read calls through the gateway, in a brow
 
   await t.test('nobody frames the page', async (t) => {
     // Of the same site, so that what its frames ask for is seen here too.
-    const framing = await browser.open(`http://localhost:${strangerPort}`)
+    const framing = await browser.open(`http://localhost:${stranger.port}`)
     await frame(framing, places.page, 'frame.onload = () => resolve(true)')
     const asked = framing.sent.map(({ url }) => url).filter((url) => url.startsWith(places.page))
     t.strictSame(asked, [`${places.page}/`], 'it does not get as far as its script')
@@ -213,7 +196,7 @@ t.test('a page whose key no script can read calls through the gateway, in a brow
     t.strictSame(opaque, { type: 'opaque', status: 0, body: '', headers: {} }, 'it may send like a form, and learns nothing')
     t.equal(stage.backendSaw.length, backendSaw, 'and the backend never hears of it')
     t.equal(await evil.fetch(url('/public/reference-data'), {}), 'TypeError', 'not even what is public, through a browser')
-    t.equal(await evil.fetch(`${STRANGER}/redirect`, {}), 'TypeError', 'nor by a redirect')
+    t.equal(await evil.fetch(`${STRANGER}/to/public/reference-data`, {}), 'TypeError', 'nor by a redirect')
     const code = {
       method: 'POST',
       headers: { 'content-type': 'application/x-www-form-urlencoded' },

@@ -1,50 +1,18 @@
 // What pages try, each in a real browser: what a listed one may do and read, and what no other gets by frames, redirects, forms, caches,
 // cookies or WebSockets. The browser believes what the gateway says; cors.test.ts has the headers that say it.
-import { createServer, type IncomingHttpHeaders, type RequestListener } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { IncomingHttpHeaders } from 'node:http'
 import t from 'tap'
 import { skip, startBrowser } from '../support/browser.js'
-import { makeDraft, signProof } from '../support/draft.js'
-import { signJwt } from '../support/jwt.js'
+import { credentialsOf, makeDraft } from '../support/draft.js'
 import { HOST, type LabYaml, startLab } from '../support/lab.js'
+import { startPages } from '../support/pages.js'
 
 const API = `https://${HOST}`
 
-/** Authorization and DPoP of a request that is granted. */
-function credentials(path: string, method = 'GET'): Record<string, string> {
-  const { token, proof } = makeDraft({ host: HOST, path, method })
-  const text = signJwt(token.header, token.claims, token.key.privateKey)
-  return { authorization: `DPoP ${text}`, ...(proof && { dpop: signProof(proof, text) }) }
-}
-
-/** A server of pages, which redirects `/to/PATH` to the gateway's. */
-async function startPages(tls?: {
-  readonly key: string
-  readonly cert: string
-}): Promise<{ readonly port: number; readonly close: () => void }> {
-  const answer: RequestListener = ({ url = '' }, response) => {
-    const [, target] = url.split('/to/')
-    if (target !== undefined) {
-      // As open as can be: the last word is with whom it redirects to.
-      response.writeHead(302, { 'Access-Control-Allow-Origin': '*', Location: `${API}/${target}` }).end()
-      return
-    }
-    response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>A page</title>')
-  }
-  const server = tls === undefined ? createServer(answer) : createTlsServer(tls, answer)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () => {
-      server.close()
-      server.closeAllConnections()
-    },
-  }
-}
+const credentials = (path: string, method = 'GET') => credentialsOf(makeDraft({ host: HOST, path, method }))
 
 t.test('pages of other origins read and send what they may and no more, in a browser', { skip, timeout: 110_000 }, async (t) => {
-  const [app, neighbour] = await Promise.all([startPages(), startPages()])
+  const [app, neighbour] = await Promise.all([startPages(API), startPages(API)])
   const APP = `http://localhost:${app.port}`
   /** Of the same site, and so of the same cache and the same cookies, but not listed. */
   const NEIGHBOUR = `http://localhost:${neighbour.port}`
@@ -79,7 +47,7 @@ t.test('pages of other origins read and send what they may and no more, in a bro
     },
   })
   const { 'server.key': key = '', 'server.crt': cert = '' } = lab.certificates.files
-  const sibling = await startPages({ key, cert })
+  const sibling = await startPages(API, { key, cert })
   /** Of the same site, as a subdomain that somebody else has got hold of. */
   const SIBLING = `https://blog.example.com:${sibling.port}`
   const browser = await startBrowser({

@@ -159,6 +159,7 @@ function connect(
     onEvent: (sessionId, listener) => void listeners.set(sessionId, listener),
     call: (method, params = {}, sessionId) =>
       new Promise((resolve, reject) => {
+        if (from.destroyed) return reject(new Error(`the browser has ended: ${why()}`))
         const id = ++last
         waiting.set(id, ({ result, error }) => {
           waiting.delete(id)

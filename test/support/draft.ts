@@ -97,6 +97,12 @@ export function printDraft(draft: Draft): Buffer {
   return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), draft.body ?? Buffer.alloc(0)])
 }
 
+/** The same as scripts of a page give it to `fetch`: Authorization and DPoP. */
+export function credentialsOf({ scheme, token, proof }: Draft): Record<string, string> {
+  const text = signJwt(token.header, token.claims, token.key.privateKey)
+  return { authorization: `${scheme} ${text}`, ...(proof && { dpop: signProof(proof, text) }) }
+}
+
 export function signProof(proof: Jwt, token: string): string {
   const claims = proof.claims.ath === ATH ? { ...proof.claims, ath: sha256(token) } : proof.claims
   return signJwt(proof.header, claims, proof.key.privateKey)
