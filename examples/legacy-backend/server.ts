@@ -33,6 +33,8 @@ export async function verifyAssertion(request: IncomingMessage, expected: Expect
       typ: 'holdfast+jwt',
       algorithms: ['ES256'],
       requiredClaims: ['exp', 'iat', 'jti', 'htm', 'target'],
+      // Made now: neither long ago nor ahead of time.
+      maxTokenAge: 60,
       clockTolerance: 2,
     })
     // Made for this request alone: this method and target, once.

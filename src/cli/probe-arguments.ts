@@ -5,7 +5,8 @@ import { parseArgs } from 'node:util'
 import { SEVERITIES, type Severity, type Topic } from '../probe/attack.js'
 
 export const PROBE_HELP = `holdfast probe URL --token-from CONFIG [options]
-holdfast probe --list
+holdfast probe --upstream URL [--assertion-key FILE --claims FILE] [options]
+holdfast probe [--upstream URL] --list
 
 Attacks a running resource server that you own, this gateway or any other: proves that the right request passes, then changes
 one thing at a time and reports what got through. It sends real requests to URL, most of them wrong ones; choose a URL whose
@@ -34,6 +35,18 @@ connections.
   --verbose           show every attack, not only what needs mending
   --fail-on SEVERITY  critical, high, medium (unless given) or low: exit 1 from here up
   --list              print the catalogue
+
+With --upstream a backend is attacked past the gateway, from where the gateway is: whom does it believe? Of the options
+above, --method, --data, --header, --granted, --only, --skip, --rate, --address, --yes, the reports and --list are for it too.
+
+  --upstream URL      the backend, https or http, and a path that it grants
+  --assertion-key FILE   the gateway's key, PEM: the right request is granted first, and what is signed is wrong in one thing
+                      alone. Without it only what nobody signed is sent, and a refusal proves nothing
+  --claims FILE       what the right assertion says besides time, method, path and body: JSON, or an assertion that the
+                      gateway made for this backend, however old
+  --assertion-header NAME   Holdfast-Assertion unless given
+  --single-use        the same assertion must be refused the second time
+  --ca FILE           the CA of the backend, PEM; --cert FILE and --key FILE: the gateway's certificate, where it wants one
 
 Exit code: 0 nothing got through, 1 something did (or nothing could be tried, or the probe could not run), 2 wrong usage or not
 confirmed.
@@ -65,6 +78,19 @@ export type ProbeArguments = {
   readonly isVerbose: boolean
   readonly failOn: Severity
   readonly isList: boolean
+  /** null: the gateway is attacked. */
+  readonly upstream: UpstreamArguments | null
+}
+
+/** Files by name. */
+export type UpstreamArguments = {
+  readonly assertionKey: string | null
+  readonly claims: string | null
+  readonly headerName: string
+  readonly isSingleUse: boolean
+  readonly ca: string | null
+  readonly cert: string | null
+  readonly key: string | null
 }
 
 const text = { type: 'string' } as const
@@ -94,19 +120,32 @@ const OPTIONS = {
   verbose: flag,
   'fail-on': text,
   list: flag,
+  upstream: text,
+  'assertion-key': text,
+  claims: text,
+  'assertion-header': text,
+  'single-use': flag,
+  ca: text,
+  cert: text,
+  key: text,
 } as const
+
+type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values']
 
 /** A string: what is wrong. */
 export function readProbeArguments(args: readonly string[]): ProbeArguments | string {
   try {
     const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options: OPTIONS })
-    const [url = '', ...rest] = positionals
+    const [url = values.upstream ?? '', ...rest] = positionals
     const isList = values.list ?? false
-    if (rest.length > 0) return 'expected one URL'
+    if (rest.length > 0 || (values.upstream !== undefined && positionals.length > 0)) return 'expected one URL'
     if (!isList && url === '') return 'expected a URL'
+    const misplaced = misplacedIn(values)
+    if (misplaced !== null) return misplaced
     if ([values.json, values.junit, values.html].filter((file) => file === '-').length > 1)
       return 'only one report can be standard output'
-    if (!isList && values['token-from'] === undefined) return 'expected --token-from CONFIG: the right request needs a token'
+    if (!isList && values.upstream === undefined && values['token-from'] === undefined)
+      return 'expected --token-from CONFIG: the right request needs a token'
     return {
       url,
       tokenFrom: values['token-from'] ?? '',
@@ -131,9 +170,38 @@ export function readProbeArguments(args: readonly string[]): ProbeArguments | st
       isVerbose: values.verbose ?? false,
       failOn: oneOf('--fail-on', values['fail-on'] ?? 'medium', SEVERITIES),
       isList,
+      upstream: values.upstream === undefined ? null : upstreamOf(values),
     }
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
+  }
+}
+
+const OF_GATEWAYS = ['token-from', 'second', 'wrong-token', 'echo', 'http', 'flood', 'patient'] as const
+const OF_UPSTREAMS = ['assertion-key', 'claims', 'assertion-header', 'single-use', 'ca', 'cert', 'key'] as const
+
+/** Options that are read only with, or only without, --upstream. */
+function misplacedIn(values: Values): string | null {
+  const isUpstream = values.upstream !== undefined
+  const found = (isUpstream ? OF_GATEWAYS : OF_UPSTREAMS).find((option) => values[option] !== undefined)
+  if (found !== undefined) return `--${found} is read only ${isUpstream ? 'without' : 'with'} --upstream`
+  if ((values.cert === undefined) !== (values.key === undefined)) return '--cert and --key belong together'
+  return values['assertion-key'] !== undefined && values.claims === undefined
+    ? '--assertion-key needs --claims: what the right assertion says (iss, aud, tier, ...)'
+    : null
+}
+
+function upstreamOf(values: Values): UpstreamArguments {
+  const headerName = values['assertion-header'] ?? 'Holdfast-Assertion'
+  if (!TOKEN.test(headerName)) throw new Error('--assertion-header is not the name of a header')
+  return {
+    assertionKey: values['assertion-key'] ?? null,
+    claims: values.claims ?? null,
+    headerName,
+    isSingleUse: values['single-use'] ?? false,
+    ca: values.ca ?? null,
+    cert: values.cert ?? null,
+    key: values.key ?? null,
   }
 }
 

@@ -24,6 +24,9 @@ export const TOPICS = {
   framing: 'Where a request ends (HTTP/1.1)',
   http2: 'Where a request ends (HTTP/2)',
   challenge: 'What a refusal says',
+  bypass: 'Past the gateway, without its word',
+  assertion: 'Who signed the assertion',
+  purpose: 'What the assertion was made for',
 } as const
 export type Topic = keyof typeof TOPICS
 
@@ -39,6 +42,9 @@ export type Need =
   | 'http/1.1'
   | 'http/2'
   | 'issuer keys'
+  | 'assertion key'
+  | 'query'
+  | 'single use'
 
 export type Attack = {
   /** Stable, for reports and for `--only`: `proof-typ-jwt`. */

@@ -13,6 +13,21 @@ const LEAKS = 'Tokens in this place end up in logs, histories and caches, and pa
 
 /** Granted, and it should not have been. */
 const THROUGH: readonly Row[] = [
+  [/^bypass-identity-/, null, 'Whoever reaches the backend is who a header says, without any gateway: any user, any client.'],
+  [/^bypass-/, null, 'Whoever reaches the backend is served, without any gateway: token, proof and policy can be left out.'],
+  [/^assertion-/, null, 'Anyone can make assertions of their own: any user, any scope, any tier, without any gateway.'],
+  [/^purpose-again$/, null, 'Who sees one request can send it again until its assertion ends.'],
+  [
+    /^purpose-(?:audience|issuer|type)/,
+    null,
+    'What was made for another backend, or for another purpose, works here: who can read there can act here.',
+  ],
+  [/^purpose-(?:expired|no-end|ahead)/, null, 'An assertion that was seen once, in a log or a dump, works for ever.'],
+  [
+    /^purpose-/,
+    null,
+    'Who sees one request can make others of it: another method, another resource, another body, as the same user.',
+  ],
   [/^downgrade-(?:none|none-head|proof-only|empty-authorization|scheme-only)$/, null, OPEN],
   [/^downgrade-(?:query|form|cookie|in-|proxy-)/, null, LEAKS],
   [/^downgrade-(?:twice|two-words)/, null, SECOND_READING],
@@ -284,4 +299,7 @@ export const STAKES: Readonly<Record<Topic, string>> = {
   framing: 'Two servers in a row must see the same end of a request.',
   http2: 'Two servers in a row must see the same end of a request.',
   challenge: 'A refusal must help honest clients and tell attackers nothing.',
+  bypass: 'Whoever reaches the backend past the gateway must get nothing from it.',
+  assertion: 'Only the gateway says who asks.',
+  purpose: 'An assertion is for one request to one backend, now.',
 }

@@ -1,7 +1,7 @@
-// How does a request go over HTTP/1.1 exactly as an attack wrote it? A TLS connection of our own, to the one confirmed address,
+// How does a request go over HTTP/1.1 exactly as an attack wrote it? A connection of our own, by TLS but to backends that have none, to the one confirmed address,
 // and just enough of RFC 9112 to read answers. Never repairs, never folds, never reuses a connection for another attack.
 
-import { isIP } from 'node:net'
+import { connect as connectPlain, isIP, type Socket } from 'node:net'
 import { connect, type TLSSocket } from 'node:tls'
 import type { Identity, Printed } from './draft.js'
 
@@ -26,6 +26,8 @@ export type Route = {
   readonly ca: string | null
   /** The client's certificate and key, PEM; null: it has none. */
   readonly own: { readonly cert: string; readonly key: string } | null
+  /** A backend without TLS. */
+  readonly isPlain?: boolean
 }
 
 export const ANSWER_TIMEOUT_MS = 10_000
@@ -45,17 +47,27 @@ export function openTls(route: Route, identity: Identity, protocols: readonly st
       ...(route.ca === null ? {} : { ca: route.ca }),
       ...(material === null ? {} : { cert: material.cert, key: material.key }),
     })
-    const timer = setTimeout(() => socket.destroy(new Error('timed out')), ANSWER_TIMEOUT_MS)
-    socket.once('secureConnect', () => {
-      clearTimeout(timer)
-      socket.off('error', reject)
-      socket.on('error', () => undefined)
-      resolve(socket)
-    })
-    socket.once('error', (error) => {
-      clearTimeout(timer)
-      reject(error)
-    })
+    whenOpen(socket, 'secureConnect', () => resolve(socket), reject)
+  })
+}
+
+const openPlain = ({ address, port }: Route): Promise<Socket> =>
+  new Promise((resolve, reject) => {
+    const socket = connectPlain({ host: address, port })
+    whenOpen(socket, 'connect', () => resolve(socket), reject)
+  })
+
+function whenOpen(socket: Socket, event: string, resolve: () => void, reject: (error: Error) => void): void {
+  const timer = setTimeout(() => socket.destroy(new Error('timed out')), ANSWER_TIMEOUT_MS)
+  socket.once(event, () => {
+    clearTimeout(timer)
+    socket.off('error', reject)
+    socket.on('error', () => undefined)
+    resolve()
+  })
+  socket.once('error', (error) => {
+    clearTimeout(timer)
+    reject(error)
   })
 }
 
@@ -72,7 +84,7 @@ export function bytesOf({ method, path, host, lines, body }: Printed): Buffer {
 }
 
 export type Connection = {
-  readonly socket: TLSSocket
+  readonly socket: Socket
   readonly send: (bytes: Buffer) => void
   /** The next answer; `method` decides whether it may have a body. */
   readonly answer: (method: string) => Promise<Answer>
@@ -81,7 +93,7 @@ export type Connection = {
 
 /** A connection over which any bytes can be sent and answers are read one after the other. */
 export async function openConnection(route: Route, identity: Identity): Promise<Connection> {
-  const socket = await openTls(route, identity, ['http/1.1'])
+  const socket = route.isPlain ? await openPlain(route) : await openTls(route, identity, ['http/1.1'])
   let received: Buffer = Buffer.alloc(0)
   let ended = false
   let wake: () => void = () => undefined

@@ -15,18 +15,20 @@ export type Place = {
   readonly path: string
 }
 
-/** The parts of a URL, or what is wrong with it. */
-export function placeOf(url: string): Place | string {
+/** The parts of a URL, or what is wrong with it. `mayBePlain`: a backend, which need not have TLS. */
+export function placeOf(url: string, mayBePlain = false): Place | string {
   if (!URL.canParse(url)) return `${JSON.stringify(url)} is no URL; give one such as https://api.example.com/payments`
   const { protocol, origin, hostname, host, port, username, hash } = new URL(url)
-  if (protocol !== 'https:') return 'only https URLs can be probed: a resource server takes tokens over TLS alone (RFC 6750 §5.3)'
+  if (mayBePlain && protocol !== 'https:' && protocol !== 'http:') return 'the URL of a backend begins with https or http'
+  if (!mayBePlain && protocol !== 'https:')
+    return 'only https URLs can be probed: a resource server takes tokens over TLS alone (RFC 6750 §5.3)'
   if (username !== '' || hash !== '') return 'the URL has a user name or a fragment; leave them out'
   const path = url.slice(url.indexOf('//') + 2).replace(/^[^/?]*/, '')
   return {
     origin,
     hostname: hostname.replace(/^\[|\]$/g, ''),
     host,
-    port: port === '' ? 443 : Number(port),
+    port: port === '' ? (protocol === 'http:' ? 80 : 443) : Number(port),
     path: path.startsWith('/') ? path : `/${path}`,
   }
 }

@@ -116,7 +116,7 @@ function skipReasons({ skipped }: Summary, columns: number): readonly string[] {
 }
 
 /** The catalogue: by topic, a paragraph for each attack, and how many there are. */
-export function listOf(attacks: readonly Attack[], columns: number): readonly string[] {
+export function listOf(attacks: readonly Omit<Attack, 'run'>[], columns: number): readonly string[] {
   const room = Math.max(columns, LEAST_COLUMNS)
   const topics = topicsOf(attacks.map((attack) => ({ attack })))
   const lines = topics.flatMap((topic) => {
@@ -132,7 +132,7 @@ export function listOf(attacks: readonly Attack[], columns: number): readonly st
 }
 
 /** `id  severity  title: expected (spec)`, on two lines where the terminal is narrow. */
-function rowOf({ id, severity, title, expected, spec }: Attack, widest: number, columns: number): readonly string[] {
+function rowOf({ id, severity, title, expected, spec }: Omit<Attack, 'run'>, widest: number, columns: number): readonly string[] {
   const first = `  ${id.padEnd(widest)}  ${severity.padEnd(8)}  `
   const text = `${title}: ${expected} (${spec.replaceAll(' ', NO_BREAK)})`
   const lines =

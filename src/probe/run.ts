@@ -158,7 +158,7 @@ const failed = (error: unknown): Outcome => ({
   came: `the probe itself failed: ${error instanceof Error ? error.message : String(error)}`,
 })
 
-const LACKING: Readonly<Record<Need, string>> = {
+export const LACKING: Readonly<Record<Need, string>> = {
   dpop: 'the token is not bound to a DPoP key',
   certificate: 'the token is not bound to a client certificate',
   nonce: 'the server gives no nonce',
@@ -169,6 +169,9 @@ const LACKING: Readonly<Record<Need, string>> = {
   'http/1.1': 'not over HTTP/1.1',
   'http/2': 'the server does not speak HTTP/2',
   'issuer keys': "the issuer's public keys could not be had",
+  'assertion key': 'only what the gateway signed can be wrong in nothing but this (--assertion-key)',
+  'single use': 'this backend need not remember which assertions it has seen (--single-use)',
+  query: 'the URL has no query',
 }
 
 /** What was refused while the right request is refused too proves nothing. */

@@ -27,7 +27,7 @@ function showValue(name: string, value: string): string {
 }
 
 /** `{header}.{claims}.signature`, or null when it is not that. */
-function decoded(proof: string): string | null {
+export function decoded(proof: string): string | null {
   const parts = proof.split('.')
   if (parts.length !== 3) return null
   const [header = '', claims = '', signature = ''] = parts
