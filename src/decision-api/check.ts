@@ -118,6 +118,7 @@ function bodyOf({ body, rawBody }: HttpRequest, rawHeaders: readonly string[]): 
   const bytes = rawBody.length > 0 ? rawBody : Buffer.from(body)
   const marks = valuesOf(rawHeaders, PARTIAL_BODY)
   if (bytes.length > 0) return marks.length === 1 && marks[0] === 'false' ? bytes : null
+  // Not without a length: Envoy tells of no Transfer-Encoding, and HTTP/2 needs neither.
   const lengths = valuesOf(rawHeaders, 'content-length')
   return lengths.length === 1 && lengths[0] === '0' ? bytes : null
 }

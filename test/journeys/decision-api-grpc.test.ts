@@ -171,6 +171,7 @@ t.test('bodies: whole, cut off, none, too large', async (t) => {
   t.equal(bdh(await check(transport, httpOf(post(bytes), empty))), undefined)
   const parts: readonly Told[] = [
     {},
+    { http: { rawBody: Buffer.alloc(0) } },
     { headers: { 'x-envoy-auth-partial-body': 'true' } },
     { headers: { 'x-envoy-auth-partial-body': 'true', 'content-length': '0' } },
     { ...whole, http: { rawBody: Buffer.alloc(0) } },

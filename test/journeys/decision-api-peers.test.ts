@@ -435,5 +435,11 @@ t.test('Envoy without bodies: a mark of the client’s is none', unless(ENVOY, '
     (await send(setting, { path: '/digest', method: 'POST', change: (draft) => (draft.body = Buffer.alloc(0)) })).status,
     200,
   )
+  for (const line of ['', 'Connection: Transfer-Encoding\r\n', 'Connection: Content-Length, TE\r\nTE: trailers\r\n']) {
+    const text = printDraft(makeDraft({ host: HOST, path: '/digest', method: 'POST' })).toString('latin1')
+    const chunked = `\r\n${line}Transfer-Encoding: chunked\r\n\r\n6\r\nunseen\r\n0\r\n\r\n`
+    const { status } = await exchange(text.replace('\r\n\r\n', chunked), { port: setting.port, servername: HOST })
+    t.ok(status >= 400, `chunks are a body: ${line}${status}`)
+  }
   t.equal((await send(setting, { path: '/read/1', method: 'POST', change: marked })).status, 200)
 })
