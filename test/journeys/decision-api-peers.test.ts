@@ -94,6 +94,7 @@ async function start(t: Test): Promise<Setting> {
     config
       .replaceAll(/\/etc\/(?:nginx|caddy|envoy)\//g, `${folder}/`)
       .replaceAll('9191', String(portOf(lab)))
+      .replaceAll('127.0.0.1:8443', `127.0.0.1:${lab.port}`)
       .replaceAll('9000', String((backend.address() as AddressInfo).port))
       .replaceAll('timeout: 1s', 'timeout: 30s')
   return { lab, folder, port, calls, stop, localize }
@@ -316,6 +317,8 @@ t.test('nginx', unless(NGINX, 'nginx'), async (t) => {
   await waitFor('two events', () => events().length === 2)
   t.equal(new Set(events().map(({ proof_id }) => proof_id)).size, 1)
   t.equal((await send(setting, { path: '/digest', method: 'POST' })).status, 403)
+  const metadata = await send(setting, { path: '/.well-known/oauth-protected-resource' })
+  t.strictSame([metadata.status, JSON.parse(metadata.body).resource], [200, `https://${HOST}`], 'where challenges lead')
   await walkAlone(t, setting)
 })
 
