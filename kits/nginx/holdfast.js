@@ -1,7 +1,6 @@
 // What nginx adds so that what stands behind it need not verify anything: a request goes to `@believed` only when its one assertion was
 // signed for it, and for nothing else (docs/assertion.md). In the JavaScript that njs 0.7.9 has, which Debian 12 ships; no keys are kept
 // here, because an njs context lives for one request: nginx's cache keeps them (holdfast.conf).
-import crypto_ from 'crypto'
 
 // Seconds that the gateway's clock and ours may differ.
 const SKEW = 5
@@ -10,8 +9,11 @@ function demand(holds) {
   if (!holds) throw new Error('refused')
 }
 
-function sha256(data) {
-  return crypto_.createHash('sha256').update(data).digest('base64url')
+// base64url; undefined of nothing.
+async function sha256(data) {
+  if (data === undefined) return undefined
+  const digest = await crypto.subtle.digest('SHA-256', data)
+  return Buffer.from(digest).toString('base64url')
 }
 
 // The bytes; there is one way to write them, or a letter with unused bits would make two texts of one assertion.
@@ -36,7 +38,7 @@ async function verified(r, jwt) {
   const key = await crypto.subtle.importKey('spki', spki, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['verify'])
   const signature = decode(segments[2])
   demand(signature.length === 64)
-  const signed = Buffer.from(segments[0] + '.' + segments[1])
+  const signed = Buffer.from(`${segments[0]}.${segments[1]}`)
   const isGood = await crypto.subtle.verify({ name: 'ECDSA', hash: 'SHA-256' }, key, signature, signed)
   demand(isGood)
   return JSON.parse(decode(segments[1]))
@@ -58,15 +60,17 @@ async function check(r) {
   demand(Number.isInteger(claims.exp) && now < claims.exp + SKEW)
   const target = v.request_uri
   const mark = target.indexOf('?')
+  const qsh = await sha256(mark < 0 ? undefined : Buffer.from(target.slice(mark + 1)))
   demand(claims.htm === r.method && claims.target === target)
-  demand(claims.qsh === (mark < 0 ? undefined : sha256(target.slice(mark + 1))))
+  demand(claims.qsh === qsh)
   demand(among(claims.tier, v.holdfast_tiers))
-  const bound = (claims.binding || {}).method
+  const bound = Object(claims.binding).method
   demand(among(bound, v.holdfast_bindings) || bound === 'both')
   if (claims.bdh !== undefined || v.holdfast_body_digest === 'on') {
     // Throws where the body is in a file: client_body_buffer_size is too small then.
     const body = r.requestBuffer
-    demand(claims.bdh === (body === undefined || body.length === 0 ? undefined : sha256(body)))
+    const bdh = await sha256(body === undefined || body.length === 0 ? undefined : body)
+    demand(claims.bdh === bdh)
   }
   return claims
 }
@@ -75,7 +79,7 @@ async function guard(r) {
   try {
     const claims = await check(r)
     r.variables.holdfast_sub = claims.sub || ''
-  } catch (error) {
+  } catch (_) {
     r.headersOut['Content-Type'] = 'application/json'
     r.return(401, '{"error":"Unauthorized"}')
     return
