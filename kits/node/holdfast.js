@@ -95,5 +95,5 @@ export function holdfast({ issuer, audience, jwks_url, header = 'Holdfast-Assert
   }
 
   // Fastify's way to say that the hooks are for the scope that registers it.
-  return { fastify: Object.assign(fastify, { [Symbol.for('skip-override')]: true }), express }
+  return { check, fastify: Object.assign(fastify, { [Symbol.for('skip-override')]: true }), express }
 }

@@ -153,6 +153,7 @@ const BAD: readonly Bad[] = [
   { wrong: '`exp` is text', change: claims({ exp: String(NOW + 30) }) },
   { wrong: '`iat` is ahead', change: claims({ iat: NOW + 10 }) },
   { wrong: '`iat` is missing', change: claims({ iat: undefined }) },
+  { wrong: '`iat` is true', change: claims({ iat: true }) },
   { wrong: '`iat` is text', change: claims({ iat: String(NOW) }) },
 
   { wrong: 'the method is another', change: request({ method: 'DELETE' }) },
