@@ -33,7 +33,7 @@ export type Kit = {
   /** One for each way in which the kit is used, by its name. */
   readonly backends: Readonly<Record<string, readonly string[]>>
   /** What it does not offer, which its README says. */
-  readonly without?: readonly ('single use' | 'a clock for its keys')[]
+  readonly without?: readonly ('single use' | 'a clock for its keys' | 'one fetch for all')[]
   /** Of the bytes of each good vector but the first, every which one is changed; left out: every one. */
   readonly step?: number
 }
@@ -135,6 +135,10 @@ async function behindTheGateway(t: Test, { without = [] }: Kit, command: readonl
   })
   t.teardown(() => lab.stop())
   keys.set(JSON.parse((await lab.admin('/.well-known/jwks.json')).body))
+
+  const first = await Promise.all(Array.from({ length: 10 }, () => lab.send(makeDraft({ host: HOST, path: '/payments/6' }))))
+  t.same([...new Set(first.map(({ status }) => status))], [200], 'ten at once, when no key is known')
+  if (!without.includes('one fetch for all')) t.equal(keys.fetches(), 1, 'and the keys are fetched once')
 
   const read = await lab.send(makeDraft({ host: HOST, path: '/payments/7?with=a%20b&with=c+d' }))
   t.equal(read.status, 200, read.text)

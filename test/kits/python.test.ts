@@ -9,14 +9,14 @@ testKit({
   name: 'the Python kit under WSGI',
   missing: missing('joserfc, flask'),
   runner: ['python3', 'test/kits/python/run.py', 'wsgi'],
-  backends: { Flask: ['python3', 'test/kits/python/backend.py'] },
+  backends: { Flask: ['python3', 'test/kits/python/backend.py', 'wsgi'] },
 })
 
 testKit({
   name: 'the Python kit under ASGI',
   missing: missing('joserfc'),
   runner: ['python3', 'test/kits/python/run.py', 'asgi'],
-  backends: {},
+  backends: { 'an ASGI application': ['python3', 'test/kits/python/backend.py', 'asgi'] },
   // What judges is what judges under WSGI.
   step: 5,
 })

@@ -18,7 +18,6 @@ app.listen(0, '127.0.0.1', async () => {
       'holdfast_audience payments;': `holdfast_audience ${options.audience};`,
       '"sensitive_read high_value";': `"${options.tiers.join(' ')}";`,
       '"dpop mtls";': `"${options.bindings.join(' ')}";`,
-      'proxy_cache_valid 200 30s;': 'proxy_cache_valid 200 1s;',
     },
   })
   console.log(`listening ${port}`)
