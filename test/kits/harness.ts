@@ -8,21 +8,13 @@
 // - `backend` gets `{ "issuer", "jwks_url", "options" }` as its last argument, listens on a free port of 127.0.0.1, prints
 //   `listening PORT`, and answers what the kit lets through with 200 and
 //   `{ "sub", "tier", "bytes": LENGTH OF THE BODY AS THE HANDLER READ IT, "assertion": THE HEADER }`; it runs until it is killed.
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
-import type { Vector, VectorOptions } from '../../scripts/vectors/vector.js'
-import { HEADER } from '../../scripts/vectors/vector.js'
-import { VECTORS, type VectorFile } from '../../scripts/vectors/vectors.js'
+import { HEADER, type Vector, type VectorOptions } from '../../scripts/vectors/vector.js'
 import { makeDraft } from '../support/draft.js'
 import { HOST, startLab } from '../support/lab.js'
+import { file, named, publish, run, start, startBackend } from './programs.js'
 
-export const ROOT = join(import.meta.dirname, '..', '..', '..')
+export { ROOT } from './programs.js'
 
 export type Kit = {
   readonly name: string
@@ -38,16 +30,8 @@ export type Kit = {
   readonly step?: number
 }
 
-export const file: VectorFile = JSON.parse(readFileSync(join(ROOT, VECTORS), 'utf8'))
 const vectorsFor = ({ without = [] }: Kit): Vector[] =>
   file.vectors.filter(({ options }) => !(options.single_use && without.includes('single use')))
-
-/** The vector of that name. */
-export function named(name: string): Vector {
-  const found = file.vectors.find((vector) => vector.name === name)
-  if (found === undefined) throw new Error(`no vector is called ${name}`)
-  return found
-}
 
 export function testKit(kit: Kit): void {
   const options = kit.missing === null ? {} : { skip: `${kit.missing} is not here` }
@@ -55,7 +39,7 @@ export function testKit(kit: Kit): void {
     const keys = await publish(file.jwks)
     t.teardown(keys.stop)
     const vectors = vectorsFor(kit)
-    const answers = await run(kit, keys.url, [{ now: file.now }, ...vectors])
+    const answers = await run(kit.runner, keys.url, [{ now: file.now }, ...vectors])
     t.equal(answers.length, vectors.length, 'answers')
     for (const [i, { name, wrong, repeat }] of vectors.entries()) {
       t.same(answers[i], wrong === null ? [200] : repeat ? [200, 401] : [401], name)
@@ -71,7 +55,7 @@ export function testKit(kit: Kit): void {
     t.teardown(keys.stop)
     const good = vectorsFor(kit).filter(({ wrong }) => wrong === null)
     const changed = good.flatMap((vector, i) => [...mutations(vector)].filter((_, at) => i === 0 || at % (kit.step ?? 1) === 0))
-    const answers = await run(kit, keys.url, [{ now: file.now }, ...changed])
+    const answers = await run(kit.runner, keys.url, [{ now: file.now }, ...changed])
     t.equal(answers.length, changed.length, 'answers')
     t.same(
       changed.filter((_, i) => JSON.stringify(answers[i]) !== '[401]').map(({ name }) => name),
@@ -87,7 +71,7 @@ export function testKit(kit: Kit): void {
     const [byCurrent, byNext] = [named('a bearer token'), named('the other published key')]
     const stranger = named('a token bound by DPoP, but `kid` is of no published key')
     const any = byCurrent.options
-    const runner = start(kit, keys.url)
+    const runner = start(kit.runner, keys.url)
     t.teardown(runner.stop)
     const ask = async (vector: Vector): Promise<unknown> => runner.ask({ ...vector, options: any })
     await runner.tell({ now: file.now })
@@ -180,87 +164,4 @@ function* mutations(vector: Vector): Generator<Vector> {
     const changed: [string, string] = [name, assertion.slice(0, i) + other + assertion.slice(i + 1)]
     yield { ...vector, name: `${vector.name}, byte ${i}`, request: { ...vector.request, headers: headers.with(at, changed) } }
   }
-}
-
-export type Published = { readonly url: string; set(jwks: object): void; fetches(): number; stop(): void }
-
-/** The gateway's keys at an address of their own. */
-export async function publish(jwks: object): Promise<Published> {
-  let published = jwks
-  let fetches = 0
-  const server = createServer((_, response) => {
-    fetches++
-    response.writeHead(200, { 'Content-Type': 'application/jwk-set+json' }).end(JSON.stringify(published))
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`,
-    set: (other) => {
-      published = other
-    },
-    fetches: () => fetches,
-    stop: () => {
-      server.closeAllConnections()
-      server.close()
-    },
-  }
-}
-
-function launch(command: readonly string[], extra: readonly string[] = []): ChildProcess {
-  const [program = '', ...args] = command
-  // tap's own instruments would run in a kit's process too.
-  const { NODE_OPTIONS: _, ...env } = process.env
-  return spawn(program, [...args, ...extra], { cwd: ROOT, env, stdio: ['pipe', 'pipe', 'inherit'] })
-}
-
-export type Runner = { tell(line: object): Promise<void>; ask(line: object): Promise<unknown>; stop(): void }
-
-/** A runner that is spoken to line by line. */
-export function start(kit: Kit, jwksUrl: string): Runner {
-  const child = launch(kit.runner)
-  const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]()
-  const tell = async (line: object): Promise<void> => {
-    if (child.stdin?.write(`${JSON.stringify(line)}\n`) === false) await once(child.stdin, 'drain')
-  }
-  void tell({ issuer: file.issuer, jwks_url: jwksUrl })
-  return {
-    tell,
-    ask: async (line) => {
-      await tell(line)
-      const { value, done } = await lines.next()
-      if (done === true) throw new Error(`the runner of ${kit.name} ended`)
-      return JSON.parse(value)
-    },
-    stop: () => void child.kill('SIGTERM'),
-  }
-}
-
-/** All lines at once: the answers. */
-async function run(kit: Kit, jwksUrl: string, lines: readonly object[]): Promise<unknown[]> {
-  const child = launch(kit.runner)
-  const answers: unknown[] = []
-  const read = (async () => {
-    for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) answers.push(JSON.parse(line))
-  })()
-  const ended = once(child, 'close')
-  // A runner that gives up early says so by its exit, not by our broken pipe.
-  child.stdin?.on('error', () => undefined)
-  for (const line of [{ issuer: file.issuer, jwks_url: jwksUrl }, ...lines]) {
-    if (child.stdin?.write(`${JSON.stringify(line)}\n`) === false) await Promise.race([once(child.stdin, 'drain'), ended])
-  }
-  child.stdin?.end()
-  await read
-  const [code] = await ended
-  if (code !== 0) throw new Error(`the runner of ${kit.name} ended with ${code}`)
-  return answers
-}
-
-async function startBackend(command: readonly string[], settings: object): Promise<{ readonly port: number; stop(): void }> {
-  const child = launch(command, [JSON.stringify(settings)])
-  for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
-    const [, port] = /^listening (\d+)$/.exec(line) ?? []
-    if (port !== undefined) return { port: Number(port), stop: () => void child.kill('SIGTERM') }
-  }
-  throw new Error(`${command.join(' ')} ended before it listened`)
 }

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import t from 'tap'
 import type { Vector } from '../../scripts/vectors/vector.js'
-import { file, named, ROOT } from './harness.js'
+import { file, named, ROOT } from './programs.js'
 
 const KITS = join(ROOT, 'kits')
 const folders = readdirSync(KITS).filter((name) => statSync(join(KITS, name)).isDirectory())

@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { file, type Kit, named, publish, start, testKit } from './harness.js'
+import { type Kit, testKit } from './harness.js'
+import { file, named, publish, start } from './programs.js'
 
 const isHere = ['/usr/sbin/nginx', '/usr/lib/nginx/modules/ngx_http_js_module.so'].every((path) => existsSync(path))
 
@@ -20,7 +21,7 @@ testKit(kit)
 t.test('the nginx kit: fetches the keys again', isHere ? {} : { skip: `${kit.missing} is not here` }, async (t) => {
   const keys = await publish({ keys: file.jwks.keys.slice(0, 1) })
   t.teardown(keys.stop)
-  const runner = start(kit, keys.url)
+  const runner = start(kit.runner, keys.url)
   t.teardown(runner.stop)
   const [byCurrent, byNext] = [named('a bearer token'), named('the other published key')]
   await runner.tell({ now: file.now })
