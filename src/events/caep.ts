@@ -40,7 +40,8 @@ export function consequenceOf(event: SecurityEvent, now: Seconds): Consequence |
   const named = readSubject(event.subject, event.issuer)
   if (named === 'foreign') return { err: 'access_denied', description: 'a transmitter speaks for subjects of its own alone' }
   const { session, token, user } = named
-  const since = Math.min(timeOf(event), now)
+  // Compared with `iat` and `auth_time`, which are by the clock of who sent it: that may be ahead of ours, by as much as was let pass.
+  const since = Math.min(timeOf(event), Math.max(now, event.iat))
   const of = (target: Target, issued_before: Seconds | null): Consequence => ({ target, issued_before })
   const scope = event.issuer
   if (meaning === 'authenticate' && user !== null) return of({ kind: 'authentication', scope, value: user }, since)

@@ -66,6 +66,17 @@ t.test(
   },
 )
 
+t.test('SET-06: a transmitter whose clock is ahead: what it issued just before the event is revoked too', async (t) => {
+  const lab = await start(t)
+  const ahead = seconds() + 8
+  const set = makeSet('session-revoked', user('u3'), { event_timestamp: ahead })
+  set.claims.iat = ahead
+  await revokes(t, lab, set, { claims: { sub: 'u3', iat: ahead - 3 }, as: 'token_revoked' })
+  const far = makeSet('session-revoked', user('u4'), { event_timestamp: ahead + 3600 })
+  await revokes(t, lab, far, { claims: { sub: 'u4', iat: seconds() - 5 }, as: 'token_revoked' })
+  t.equal(await reason(lab, { sub: 'u4', iat: seconds() + 3 }), 'granted', 'not what is issued later, whatever it says')
+})
+
 t.test('SET-07 to SET-11: what means that a user must authenticate anew, and what means nothing', async (t) => {
   const lab = await start(t)
   const old = { auth_time: seconds() - 60 }
