@@ -16,13 +16,15 @@ export type Lane = {
   begin(): void
   end(): void
   answered(): void
-  silent(): void
+  /** `sentAt`: when what was not answered was asked; null: it said itself that it is not to be asked. */
+  silent(sentAt: Seconds | null): void
 }
 
 export function createLane(): Lane {
   let underWay = 0
   let failures = 0
   let pausedUntil: Seconds = 0
+  let answeredAt: Seconds = 0
   return {
     get underWay() {
       return underWay
@@ -36,8 +38,11 @@ export function createLane(): Lane {
     },
     answered: () => {
       failures = 0
+      answeredAt = steadyClock()
     },
-    silent: () => {
+    silent: (sentAt) => {
+      // Others were answered meanwhile, so it is this question that takes long: its sender must not make the others wait.
+      if (sentAt !== null && answeredAt > sentAt) return
       // Those that were under way together fail together, and count as one.
       if (steadyClock() < pausedUntil) return
       pausedUntil = steadyClock() + Math.min(FIRST_PAUSE * 2 ** failures, LONGEST_PAUSE)

@@ -9,7 +9,14 @@ import type { Bytes, Seconds } from '../verify/scalars.js'
 const MOST_BYTES: Bytes = 64 * 1024
 
 /** The party did not answer, or said that it can't: asking again at once would only make others wait. */
-export class Silent extends Error {}
+export class Silent extends Error {
+  /** It said so itself. */
+  readonly isSaid: boolean
+  constructor(message: string, isSaid = false) {
+    super(message)
+    this.isSaid = isSaid
+  }
+}
 
 export type Party = {
   /** PEM. */
@@ -66,7 +73,7 @@ export function createAsker({ tls, timeout, connections, problems }: Party): Ask
     const { statusCode } = answer
     if (statusCode !== 200) {
       await answer.body.dump().catch(() => undefined)
-      if (TRY_LATER.includes(statusCode)) throw new Silent(`answered ${statusCode}`)
+      if (TRY_LATER.includes(statusCode)) throw new Silent(`answered ${statusCode}`, true)
       return problems[statusCode] ?? `answered ${statusCode}`
     }
     if ((answer.headers['content-encoding'] ?? 'identity') !== 'identity') {

@@ -124,7 +124,7 @@ function createAsker(
     } catch (error) {
       if (!(error instanceof Silent)) throw error
       counts.results.failed += 1
-      lane.silent()
+      lane.silent(error.isSaid ? null : sentAt)
       trouble.say(error.message)
       return { unavailable: error.message }
     } finally {

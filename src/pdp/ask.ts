@@ -93,7 +93,7 @@ function createPdp(settings: PdpSettings, { clock, log, cache, ...ports }: PdpPo
       return answer
     } catch (error) {
       if (!(error instanceof Silent)) throw error
-      lane.silent()
+      lane.silent(error.isSaid ? null : sentAt)
       trouble.say(error.message)
       counts.results.failed += 1
       return error.message

@@ -57,6 +57,22 @@ t.test(
   },
 )
 
+t.test('a question that takes too long is refused alone while others are answered', async (t) => {
+  const { pdp, lab } = await startBoth(t, 'timeout: 1s')
+  const slow = draftOf('/accounts/slow')
+  let isHeld = false
+  pdp.answer = ({ question }) => {
+    if (!JSON.stringify(question).includes('"slow"')) return PERMIT
+    isHeld = true
+    return 'silence'
+  }
+  const refused = lab.send(slow)
+  await waitFor('the slow question', async () => isHeld)
+  t.equal((await lab.send(draftOf())).status, 200)
+  t.equal(reasonOf((await refused).body), 'decision_unavailable')
+  t.equal((await lab.send(draftOf())).status, 200, 'it was not left alone')
+})
+
 for (const status of [429, 503]) {
   t.test(`denies decision_unavailable: one that answers ${status} is left alone for a moment`, async (t) => {
     const { pdp, lab } = await startBoth(t, '')
