@@ -119,7 +119,10 @@ function createPdp(settings: PdpSettings, { clock, log, cache, ...ports }: PdpPo
       const question = questionOf(evidence, match, settings.subject)
       if (question === null)
         return {
-          denial: deny('decision_denied', `${name}: not asked, because the token names nobody or the path is no UTF-8`),
+          denial: deny(
+            'decision_denied',
+            `${name}: not asked, because the token names nobody, or the path is no UTF-8 or has matrix parameters`,
+          ),
           decision: { pdp: name, id: null, policyVersion: null },
         }
       const key = settings.cache === null ? '' : `${name}.${sha256(question.body)}`

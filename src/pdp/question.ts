@@ -15,7 +15,10 @@ export type Question = {
 
 const PARAMETER = 'path.'
 
-/** null: it can't be asked, because the token names nobody, or a value of the path is no UTF-8. */
+/**
+ * null: it can't be asked, because the token names nobody, or a value of the path is no UTF-8, or has a `;`: with `matrix_params` what
+ * follows that is no part of the name to its upstream, or is; the decision must not be about another resource than is served.
+ */
 export function questionOf(evidence: Evidence, match: RouteMatch, types: PdpSettings['subject']): Question | null {
   const { route, captured } = match
   const { token, inbound, tenant } = evidence
@@ -27,7 +30,7 @@ export function questionOf(evidence: Evidence, match: RouteMatch, types: PdpSett
   const resources: JsonObject[] = []
   for (const { type, id } of route.decision.resources) {
     const named = id.startsWith(PARAMETER) ? captured[id.slice(PARAMETER.length)] : id
-    if (named === undefined) return null
+    if (named === undefined || (id.startsWith(PARAMETER) && named.includes(';'))) return null
     resources.push({ type, id: named })
   }
   const { acr, auth_time } = token.claims

@@ -106,6 +106,29 @@ t.test('an answer with an X-Request-ID of its own is one; the operator is told, 
   t.equal(lab.logs.filter((line) => line.includes('another X-Request-ID')).length, 1, 'told once')
 })
 
+t.test(
+  'denies decision_denied: an id with matrix parameters is not asked about, for its upstream may serve another',
+  async (t) => {
+    const own = await startPdp()
+    const matrix = "'/cases/:id', matrix_params: true,"
+    const asking = await startDecidingLab(own)
+    t.teardown(async () => {
+      await asking.stop()
+      await own.stop()
+    })
+    await asking.reload((parts) => ({
+      ...parts,
+      routes: `${parts.routes?.replace("'/accounts/:id',", "'/accounts/:id', matrix_params: true,").replace("'/cases/:id',", matrix)}`,
+    }))
+    for (const id of ['7;v=1', '7%3Bv']) {
+      const { status, body } = await asking.send(makeDraft({ host: HOST, path: `/accounts/${id}` }))
+      t.match({ status, reason: JSON.parse(body).reason }, { status: 403, reason: 'decision_denied' }, id)
+    }
+    t.equal(own.asked.length, 0)
+    t.equal((await asking.send(makeDraft({ host: HOST, path: '/cases/7;v=1' }))).status, 200, 'a route that asks about itself')
+  },
+)
+
 t.test('a question that it does not take is no outage: the client chose what it is about', async (t) => {
   pdp.answer = () => json('"no such id"', { status: 400 })
   t.equal((await lab.send(draftOf('/accounts/%23'))).status, 503)
