@@ -81,6 +81,8 @@ export function createExchange(pdp: PdpSettings, note: (what: string) => void): 
     if (endpoint === null) return 'its metadata has no access_evaluations_endpoint, and the route has several resources'
     const headers = { 'content-type': JSON_TYPE, 'x-request-id': requestId }
     const got = await sendJson(send, endpoint, { method: 'POST', headers, body })
+    // It was moved: the next question looks for it where the metadata says now.
+    if (got === NOT_THERE) discovered = null
     if (typeof got === 'string') return got
     const echoed = got.headers['x-request-id']
     // Not refused: the answer came on the connection of its question, and there are those that make an id of their own (OpenFGA 1.22).
@@ -98,9 +100,11 @@ export function createExchange(pdp: PdpSettings, note: (what: string) => void): 
 /** The client chose what it is about, so this is no outage: not every engine takes every id. */
 export const BAD_QUESTION = 'answered 400: it does not take the question'
 
+const NOT_THERE = 'answered 404: it is not asked there'
 const JSON_TYPE = 'application/json'
 const PROBLEMS: Readonly<Record<number, string>> = {
   400: BAD_QUESTION,
   401: 'answered 401: it does not take our `authorization`',
   403: 'answered 403: we may not ask it',
+  404: NOT_THERE,
 }

@@ -216,6 +216,18 @@ t.test('endpoints are those of the metadata, which stands between host and path'
   )
 })
 
+t.test('an endpoint that was moved is looked for anew', async (t) => {
+  const { pdp, lab } = await startBoth(t, '')
+  t.equal((await lab.send(draftOf())).status, 200)
+  pdp.metadata = () => metadataOf(pdp.url, { access_evaluation_endpoint: `${pdp.url}/v2/evaluation` })
+  pdp.answer = ({ path }) => (path === '/v2/evaluation' ? PERMIT : json({}, { status: 404 }))
+  const reply = await lab.send(draftOf())
+  t.equal(reasonOf(reply.body), 'decision_unavailable')
+  t.match(await detailOf(lab, reply), /answered 404/)
+  t.equal((await lab.send(draftOf())).status, 200)
+  t.equal(pdp.metadataAsked.length, 2)
+})
+
 t.test('without discovery the endpoints are below `url`', async (t) => {
   const pdp = await startPdp('/tenants/a')
   const lab = await startDecidingLab(pdp, 'discovery: off')
