@@ -28,7 +28,9 @@ export const pdp = z.strictObject({
   timeout: timeout.prefault('500ms').describe('How long it may take to answer, discovery included; then the request is refused.'),
   concurrency: count(1, 10_000)
     .prefault(64)
-    .describe('Questions under way at once, in each process; beyond it requests are refused.'),
+    .describe(
+      'Questions under way at once, in each process; beyond it requests are refused. One user, or client without one, may take three quarters.',
+    ),
   cache: orOff(time)
     .prefault('off')
     .describe(

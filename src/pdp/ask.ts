@@ -2,7 +2,8 @@
 // is `decision_unavailable`, never a permit, and never the client's fault.
 //
 // - Nothing is kept unless `cache` says for how long; then answers are found by all that was asked, to the letter.
-// - At most `concurrency` questions are under way, and whoever comes on top is refused at once (503): there is no queue.
+// - At most `concurrency` questions are under way, and whoever comes on top is refused at once (503): there is no queue. One caller has three
+//   quarters of them at most, so that nobody keeps all others out by asking what takes long.
 // - One that is silent is left alone for a moment, longer each time, and then asked one question at first.
 
 import { createLane, steadyClock } from '../asking/lane.js'
@@ -52,6 +53,9 @@ export function createPdps(settings: readonly PdpSettings[], ports: PdpPorts): P
 /** What is no outage is told no more often. */
 const QUIET: Seconds = 60
 
+/** Of `concurrency`, what one caller may take. */
+const SHARE = 0.75
+
 type Pdp = {
   decisionFor(evidence: Evidence, match: RouteMatch): Promise<Decided>
   problem(): string | null
@@ -63,6 +67,7 @@ function createPdp(settings: PdpSettings, { clock, log, cache, ...ports }: PdpPo
   const exchange = createExchange(settings, note)
   const counts = countsOf(ports.counts, name)
   const lane = createLane()
+  const callers = new Map<string, number>()
   const trouble = createTrouble(`pdp ${name}`, log)
   let notedAt: Seconds = Number.NEGATIVE_INFINITY
 
@@ -74,9 +79,18 @@ function createPdp(settings: PdpSettings, { clock, log, cache, ...ports }: PdpPo
   }
 
   /** Why it is not asked now; null: it is. */
-  function restraint(): string | null {
+  function restraint(caller: string): string | null {
     if (lane.isPaused()) return `not asked: ${trouble.last() ?? 'it was silent'}`
-    return lane.underWay >= settings.concurrency ? 'not asked: too many questions are under way' : null
+    if (lane.underWay >= settings.concurrency) return 'not asked: too many questions are under way'
+    return (callers.get(caller) ?? 0) >= Math.ceil(settings.concurrency * SHARE)
+      ? 'not asked: too many questions of this caller are under way'
+      : null
+  }
+
+  const count = (caller: string, change: 1 | -1): void => {
+    const underWay = (callers.get(caller) ?? 0) + change
+    if (underWay > 0) callers.set(caller, underWay)
+    else callers.delete(caller)
   }
 
   /** A sentence when there is no answer. */
@@ -128,13 +142,15 @@ function createPdp(settings: PdpSettings, { clock, log, cache, ...ports }: PdpPo
       const key = settings.cache === null ? '' : `${name}.${sha256(question.body)}`
       const held = settings.cache === null ? undefined : cache.get(key)
       if (held !== undefined && steadyClock() - held.sentAt < (settings.cache ?? 0)) return decidedBy(held.answer, evidence)
-      const why = restraint()
+      const caller = callerOf(evidence)
+      const why = restraint(caller)
       if (why !== null) {
         counts.results.not_asked += 1
         return unavailable(why)
       }
       const sentAt = steadyClock()
-      const answer = await ask(question, evidence.inbound.requestId)
+      count(caller, 1)
+      const answer = await ask(question, evidence.inbound.requestId).finally(() => count(caller, -1))
       if (typeof answer === 'string') return unavailable(answer)
       if (settings.cache !== null) cache.set(key, { answer, sentAt })
       return decidedBy(answer, evidence)
@@ -143,6 +159,10 @@ function createPdp(settings: PdpSettings, { clock, log, cache, ...ports }: PdpPo
     close: exchange.close,
   }
 }
+
+/** The user, or the client where there is none. */
+const callerOf = ({ token }: Evidence): string =>
+  token === null ? '' : JSON.stringify([token.issuer.issuer, token.subject ?? token.clientId])
 
 /** A step-up only where there is a user who can do better: whoever has done all of it would be sent in circles. */
 function denialOf({ stepUp, denied }: Answer, token: AccessToken | null, name: string, now: Seconds): Denial {

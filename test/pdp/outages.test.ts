@@ -141,6 +141,32 @@ t.test('denies decision_unavailable: more at once than `concurrency`, and nobody
   for (const reply of await Promise.all(two)) t.equal(reply.status, 200)
 })
 
+t.test('denies decision_unavailable: one caller takes three quarters of `concurrency` at most, and others go on', async (t) => {
+  const { pdp, lab } = await startBoth(t, 'concurrency: 4')
+  let release = (): void => undefined
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  pdp.answer = async ({ question }) => {
+    if (JSON.stringify(question).includes('mallory')) await held
+    return PERMIT
+  }
+  const greedy = (): Draft => {
+    const draft = draftOf()
+    draft.token.claims.sub = 'mallory'
+    return draft
+  }
+  const three = [lab.send(greedy()), lab.send(greedy()), lab.send(greedy())]
+  await waitFor('three questions', async () => pdp.asked.length === 3)
+  const fourth = await lab.send(greedy())
+  t.equal(reasonOf(fourth.body), 'decision_unavailable')
+  t.match(await detailOf(lab, fourth), /too many questions of this caller are under way/)
+  t.equal((await lab.send(draftOf())).status, 200, 'another user')
+  release()
+  for (const reply of await Promise.all(three)) t.equal(reply.status, 200)
+  t.equal((await lab.send(greedy())).status, 200, 'and the same one afterwards')
+})
+
 t.test('nothing is kept unless `cache` says so', async (t) => {
   const { pdp, lab } = await startBoth(t, '')
   for (let i = 0; i < 3; i++) t.equal((await lab.send(draftOf())).status, 200)
