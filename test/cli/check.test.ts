@@ -84,6 +84,6 @@ t.test('the sample of this repository, with material in its place', async (t) =>
   copyFileSync('routes.yaml', join(cwd, 'sample.yaml'))
   const { code, out, err } = await run('sample.yaml')
   t.equal(code, 0, err.join('\n'))
-  t.match(out, [/^sample\.yaml: 6 routes, no problems, \d warnings$/])
+  t.match(out, [/^sample\.yaml: 7 routes, no problems, \d warnings$/])
   t.strictSame(err.filter((line) => line.includes('listen.tls.cert')).length, 1, 'the throwaway certificate is for another host')
 })
