@@ -42,17 +42,20 @@ export type PermitFor = (granted: Grant, times: Times) => Permit | Denial
 
 /** Answers one question. Never rejects: what escapes is a bug of ours, answered as `gateway_fault` and reported. */
 export async function answer(question: Question, enforcement: Enforcement, permitFor: PermitFor): Promise<void> {
-  const { connection } = question
+  const { connection, message } = question
   const times = newTimes(performance.now())
   let head: Head = {
-    ...question.message,
     requestId: randomUUID(),
     receivedAt: enforcement.clock(),
+    method: message.method,
+    httpVersion: message.httpVersion,
+    rawTarget: message.rawTarget,
+    rawHeaders: message.rawHeaders,
     peer: connection.peer,
     servername: null,
     removedPrefix: '',
   }
-  let lines = readLines([])
+  let lines = NO_LINES
   const progress = { ...NO_PROGRESS }
   const account = (verdict: Grant | Refused, failure: Denial | null = null): void => {
     const { inbound, match } = progress
@@ -63,7 +66,7 @@ export async function answer(question: Question, enforcement: Enforcement, permi
   try {
     const asked = readQuestion(question, head, enforcement)
     if (!(asked instanceof Denial)) {
-      head = { ...head, ...asked.head }
+      head = asked.head
       lines = readLines(head.rawHeaders)
     }
     const arrival: Arrival = { head, lines, progress, times }
@@ -89,15 +92,22 @@ export async function answer(question: Question, enforcement: Enforcement, permi
   }
 }
 
+const NO_LINES = readLines([])
+
+type Understood = { readonly head: Head; readonly id: string | null }
+
 /** What is asked about stands in the head in place of the question's own, and whoever the hop speaks for in place of the hop. */
-function readQuestion(question: Question, head: Head, { hop }: Enforcement) {
+function readQuestion(question: Question, head: Head, { hop }: Enforcement): Understood | Denial {
   // config/behind.ts: a listener that decides has one.
   const client = hop === null ? deny('hop_untrusted', 'no hop') : hop.clientOf(question.connection, head)
   if (client instanceof Denial) return client
   const asked = question.read()
   if (asked instanceof Denial) return asked
+  const { requestId, receivedAt, httpVersion } = head
   const { method, rawTarget, rawHeaders, id } = asked
-  return { head: { ...client.head, method, rawTarget, rawHeaders }, id }
+  // Member by member, in the order of every head: this is done for each question.
+  const { peer, servername, removedPrefix } = client.head
+  return { head: { requestId, receivedAt, method, httpVersion, rawTarget, rawHeaders, peer, servername, removedPrefix }, id }
 }
 
 type Told = { readonly arrival: Arrival; readonly id: string | null }
