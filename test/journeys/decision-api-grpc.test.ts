@@ -5,17 +5,18 @@ import { connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { Code, ConnectError, type Transport } from '@connectrpc/connect'
-import { createGrpcTransport } from '@connectrpc/connect-node'
+import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node'
 import t from 'tap'
 import { type CheckResponse, checkMethod, type HeaderOption } from '../../src/decision-api/envoy-protocol.js'
 import { ask, authRequest, type Client, clientOf, portOf, printQuestion, startDeciding } from '../support/asking.js'
 import { makeCa, makeCertificate } from '../support/certs.js'
 import type { Draft } from '../support/draft.js'
-import { waitFor } from '../support/fleet.js'
+import { makePlace, serve, waitFor } from '../support/fleet.js'
 import { exchangeOn } from '../support/http.js'
 import { sha256 } from '../support/jwt.js'
 import { HOST, type Lab, startLab } from '../support/lab.js'
 import { openRaw } from '../support/raw.js'
+import { freePort } from '../support/redis.js'
 
 const method = checkMethod()
 
@@ -257,6 +258,31 @@ t.test('by mutual TLS it is chosen in the handshake, and a stranger has no answe
     )
   await waitFor('another name in force on connections that were there', isRefused)
   t.equal((await check(as(other), httpOf(clientOf({ path: '/read/7' })))).status.code, 0)
+})
+
+t.test('workers: connections are given out as any, and whichever is asked again knows the request', async (t) => {
+  const place = await makePlace(t)
+  const port = await freePort()
+  const gateway = await serve(t, place, {
+    workers: 2,
+    more: `decision_api: { port: ${port}, hop: loopback, address: forwarded_for }\n`,
+  })
+  const client = clientOf({ path: '/pay' })
+  const served = new Set<number>()
+  const isServedByBoth = async (): Promise<boolean> => {
+    // A connection of its own.
+    const sessions = new Http2SessionManager(`http://127.0.0.1:${port}`)
+    const transport = createGrpcTransport({ baseUrl: `http://127.0.0.1:${port}`, sessionManager: sessions })
+    const { okResponse } = await check(transport, httpOf(client))
+    sessions.abort()
+    const [id] = headerOf(okResponse?.headers, 'x-request-id')
+    t.match(id, /./, 'may pass')
+    served.add(await gateway.workerOf(id))
+    return served.size === 2
+  }
+  await waitFor('both workers', isServedByBoth)
+  gateway.child.kill('SIGTERM')
+  t.equal(await gateway.ended, 0)
 })
 
 t.test('a drain answers what was asked, then says goodbye', async (t) => {
