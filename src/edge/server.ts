@@ -197,6 +197,8 @@ export async function openEdge(options: EdgeOptions): Promise<Edge> {
     server.keepAliveTimeout = quiet * 1000
     connections.drain(quiet)
     http2?.drain(quiet)
+    // Who has not said yet which HTTP it will be.
+    if (http2 !== undefined) setTimeout(connections.dropHandshakes, quiet * 1000).unref()
     let cut = 0
     const timer = setTimeout(() => {
       cut = connections.destroyAll()

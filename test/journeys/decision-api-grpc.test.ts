@@ -297,3 +297,16 @@ t.test('a drain answers what was asked, then says goodbye', async (t) => {
   await stopped
   t.pass('the session ended before the gateway did')
 })
+
+t.test('a drain does not wait for who says nothing', async (t) => {
+  const lab = await startDeciding({ drain: '100s', limits: '{ headers: 100s }' })
+  const silent = connect(portOf(lab), '127.0.0.1')
+  const ended = once(silent.resume(), 'close')
+  await once(silent, 'connect')
+  const { body } = await ask(lab, authRequest(clientOf({ path: '/read/7' })))
+  t.equal(body, '')
+  const began = performance.now()
+  await lab.stop()
+  await ended
+  t.ok(performance.now() - began < 60_000)
+})
