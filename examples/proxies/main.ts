@@ -19,6 +19,8 @@ const example = await startExample(proxy)
 const { folder, origin, clients } = example
 const token = await example.token({ 'x5t#S256': thumbprintOf(clients.client) })
 writeFileSync(join(folder, 'token.jwt'), token)
+/** HAProxy has nothing to ask with. */
+const asks = proxy !== 'haproxy'
 const curl = (...more: readonly string[]): string =>
   ['curl --cacert certs/ca.crt', '-H "Authorization: Bearer $(cat token.jwt)"', ...more, `${origin}/cases/42`].join(' ')
 console.log(`${proxy} listens on ${origin}, and Holdfast behind it on 127.0.0.1:${PORTS.holdfast}. In another terminal, within five minutes:
@@ -32,7 +34,14 @@ ${curl('--cert certs/client.crt --key certs/client.key')}
 ${curl('-i', '--cert certs/other.crt --key certs/other.key')}
 ${curl('-i')}
 
-# refused: past ${proxy}, straight to Holdfast
+${
+  asks
+    ? `# the same, where ${proxy} asks Holdfast and forwards by itself
+${curl('--cert certs/client.crt --key certs/client.key').replace(origin, `https://localhost:${PORTS.asking}`)}
+
+`
+    : ''
+}# refused: past ${proxy}, straight to Holdfast
 curl -k https://127.0.0.1:${PORTS.holdfast}/cases/42
 
 tail -f audit.jsonl

@@ -31,7 +31,7 @@ export const find = (name: ProxyName): string | undefined =>
   [CACHE, ...(process.env.PATH ?? '').split(delimiter), '/usr/sbin'].map((folder) => join(folder, name)).find(existsSync)
 
 /** The ports that the files of the examples name. */
-export const PORTS = { proxy: 10443, holdfast: 10444, backend: 10445, admin: 10446 } as const
+export const PORTS = { proxy: 10443, holdfast: 10444, backend: 10445, admin: 10446, asking: 10447, decisions: 10448 } as const
 export type Ports = { readonly [Name in keyof typeof PORTS]: number }
 
 export type Client = {
@@ -73,7 +73,7 @@ export async function startExample(name: ProxyName, ports: Ports = PORTS): Promi
     Object.entries(PORTS).reduce((all, [which, port]) => all.replaceAll(String(port), String(ports[which as keyof Ports])), text)
   copyAs(join(ROOT, 'examples', name), folder, localize)
   copyAs(join(ROOT, 'examples', 'proxies'), folder, (text) =>
-    localize(text).replace(/certificate: \w+/, `certificate: ${PROXIES[name].format}`),
+    localize(text).replace(/certificate: \w+/g, `certificate: ${PROXIES[name].format}`),
   )
 
   const calls: Example['calls'][number][] = []
@@ -142,7 +142,8 @@ async function writeCertificates(folder: string): Promise<Pick<Example, 'clients
   ])
   const [proxy, holdfast, hop, neighbour, client, other] = await Promise.all([
     make('localhost', false, ca, ['localhost'], 'server'),
-    make('holdfast', false, ca, ['holdfast.internal'], 'server'),
+    // Traefik's forwardAuth takes no other name than that of its address.
+    make('holdfast', false, ca, ['holdfast.internal', '127.0.0.1'], 'server'),
     make('ingress', false, hops, ['ingress.internal'], 'client'),
     make('neighbour', false, hops, ['neighbour.internal'], 'client'),
     make('client', false, clients, [], 'client'),

@@ -59,11 +59,17 @@ export const tlsOptionsOf = (listener: Listener, limits: Pick<Limits, 'handshake
   requestCert: asksForCertificate(listener),
   // Of clients, what a certificate is worth is judged on each request; nobody but the hop gets as far as a request of his.
   rejectUnauthorized: listener.behind !== null && asksForCertificate(listener),
-  // By gRPC, decisions alone are asked for.
-  ALPNProtocols: listener.decides ? ['h2', 'http/1.1'] : ['http/1.1'],
+  ...(listener.decides ? { ALPNCallback: protocolOf } : { ALPNProtocols: ['http/1.1'] }),
   handshakeTimeout: limits.handshake * 1000,
 })
 
 /** Sessions of one listener, or of one way to treat certificates, are not taken up by another. 32 bytes at most. */
 const sessionContextOf = ({ host, port, client_certificates }: Listener): string =>
   createHash('sha256').update(`${host}:${port} ${client_certificates}`).digest('base64url').slice(0, 32)
+
+/**
+ * By HTTP/2 decisions alone are asked for, and by gRPC alone: whoever offers both, as many HTTP clients do of their own accord, means the
+ * endpoints that are asked by HTTP/1.1.
+ */
+const protocolOf = ({ protocols }: { readonly protocols: readonly string[] }): string | undefined =>
+  ['http/1.1', 'h2'].find((one) => protocols.includes(one))

@@ -92,9 +92,14 @@ async function ask(
   token: string,
   { path = '/cases/42', client = null, lines = [], port }: Asking,
 ): Promise<Reply | null> {
-  const head = [`GET ${path} HTTP/1.1`, `Host: localhost:${example.ports.proxy}`, `Authorization: Bearer ${token}`]
+  const { ports } = example
+  const head = [
+    `GET ${path} HTTP/1.1`,
+    `Host: localhost:${port === ports.asking ? port : ports.proxy}`,
+    `Authorization: Bearer ${token}`,
+  ]
   const sent = [...head, ...lines.map(([name, value]) => `${name}: ${value}`), '', ''].join('\r\n')
-  const to = { port: port ?? example.ports.proxy, servername: port === undefined ? HOST : 'holdfast.internal' }
+  const to = { port: port ?? ports.proxy, servername: port === ports.holdfast ? 'holdfast.internal' : HOST }
   return exchange(sent, { ...to, ...(client === null ? {} : { cert: client.cert, key: client.key }) }).catch(() => null)
 }
 
@@ -176,9 +181,33 @@ async function forge(t: Test, example: Example): Promise<number> {
   return count
 }
 
+/** Where the proxy asks, and forwards by itself. */
+async function walkAsking(t: Test, example: Example): Promise<void> {
+  const { clients, calls, ports } = example
+  const port = ports.asking
+  const stolen = await example.token({ 'x5t#S256': thumbprintOf(clients.client) })
+  const served = await ask(example, stolen, { port, client: clients.client })
+  t.equal(served?.status, 200, 'asked about: the client with its certificate')
+  const headers = calls.at(-1)?.headers ?? {}
+  t.match(decodeJwt(String(headers['holdfast-assertion'])), { sub: 'user-1', target: '/cases/42', binding: { method: 'mtls' } })
+  t.equal(headers.authorization, undefined, 'no token goes on')
+  const before = calls.length
+  const believed: string[] = []
+  for (const client of [null, clients.other])
+    for (const [title, lines] of [['nothing forged', []] as const, ...tried(certificateHeaders(clients.client))]) {
+      const reply = await ask(example, stolen, { port, client, lines })
+      if (reply === null || reply.status < 400 || reply.status >= 500) believed.push(`${title}: ${reply?.status}`)
+    }
+  t.same(believed, [], 'asked about: another certificate and none, whatever is forged')
+  t.equal(calls.length, before, 'and nothing came to the backend')
+  const neighbour = await ask(example, stolen, { client: example.neighbour, port: ports.decisions })
+  t.match(neighbour === null || neighbour.status === 403, true, 'nobody but the hop may ask')
+}
+
 for (const name of Object.keys(PROXIES) as ProxyName[])
   t.test(name, { skip: find(name) === undefined ? `${name} is not installed` : false }, async (t) => {
-    const ports = { proxy: await freePort(), holdfast: await freePort(), backend: await freePort(), admin: await freePort() }
+    const [proxy, holdfast, backend, admin] = [await freePort(), await freePort(), await freePort(), await freePort()]
+    const ports = { proxy, holdfast, backend, admin, asking: await freePort(), decisions: await freePort() }
     const example = await startExample(name, ports)
     t.teardown(example.stop)
     await walkByCurl(t, example)
@@ -188,4 +217,5 @@ for (const name of Object.keys(PROXIES) as ProxyName[])
     t.equal(neighbour?.status, 403)
     t.match(neighbour?.body, /hop_untrusted/, 'a neighbour of the hop’s, with a certificate of the same CA')
     t.ok((await forge(t, example)) > 100)
+    if (name !== 'haproxy') await walkAsking(t, example)
   })
