@@ -133,6 +133,11 @@ function findBrowser() {
     findPeers({ chromium: '/usr/bin/chromium' }, 'tests')
 }
 
+/** For the kit of its language; on its own, as the browser is. */
+function findPhp() {
+  if (onPath('php') === undefined) findPeers({ 'php-cli': '/usr/bin/php', 'php-fpm': '/usr/sbin/php-fpm' }, 'tests')
+}
+
 /** Program, and where the packages of proxies.txt have it. */
 const PROXIES = { envoy: 'envoy/_bin/envoy', traefik: 'bin/traefik', caddy: 'bin/caddy' }
 
@@ -188,6 +193,7 @@ if (process.argv.includes('--redis')) findRedis()
 if (process.argv.includes('--peers')) {
   findPeers(PEERS, 'tests')
   findBrowser()
+  findPhp()
   findProxies()
 }
 if (process.argv.includes('--bench')) findPeers(BENCH, 'benchmarks')
