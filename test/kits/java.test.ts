@@ -78,6 +78,4 @@ testKit({
   missing,
   runner: [...servlet, 'Run'],
   backends: { 'a servlet filter': [...servlet, 'Backend'], 'Spring Security': [...spring, 'SpringBackend'] },
-  // Each one goes through a container's parser.
-  step: 3,
 })

@@ -13,7 +13,6 @@ const kit: Kit = {
   runner: [process.execPath, 'test/kits/nginx/run.js'],
   backends: { nginx: [process.execPath, 'test/kits/nginx/backend.js'] },
   without: ['single use', 'a clock for its keys'],
-  step: 10,
 }
 
 testKit(kit)

@@ -17,6 +17,4 @@ testKit({
   missing: missing('joserfc'),
   runner: ['python3', 'test/kits/python/run.py', 'asgi'],
   backends: { 'an ASGI application': ['python3', 'test/kits/python/backend.py', 'asgi'] },
-  // What judges is what judges under WSGI.
-  step: 5,
 })
