@@ -93,6 +93,14 @@ export const GOALS: readonly Goal[] = [
     by: 'proxied',
   },
   {
+    text: 'a question by gRPC, our share of it, of the same request proxied',
+    scenario: 'decisions',
+    most: 0.8,
+    of: 'question by gRPC',
+    metric: 'cpu',
+    by: 'proxied',
+  },
+  {
     text: 'nginx that asks the decision API, both together, of the same request proxied by us alone',
     scenario: 'decisions',
     most: 1.5,

@@ -5,6 +5,7 @@ import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync, 
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { find } from '../examples/proxies/stage.js'
 
 export type Server = { readonly port: number; readonly pid: number; stop(): Promise<void> }
 
@@ -89,12 +90,11 @@ location / { proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Conne
   return started(run('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf')], folder), port)
 }
 
+/** Ports of those whom a proxy asks and sends to. */
+type Asked = { readonly upstream: number; readonly decisions: number }
+
 /** nginx: TLS and proxying, and each request is asked about at a decision API on loopback. */
-export async function startAskingNginx(
-  root: string,
-  port: number,
-  ports: { readonly upstream: number; readonly decisions: number },
-): Promise<Server> {
+export async function startAskingNginx(root: string, port: number, ports: Asked): Promise<Server> {
   const folder = folderFor(root, 'nginx')
   const server = `upstream u { server 127.0.0.1:${ports.upstream}; keepalive 64; }
 upstream decisions { server 127.0.0.1:${ports.decisions}; keepalive 64; }
@@ -109,6 +109,69 @@ location = /decision { internal; proxy_pass http://decisions/auth-request; proxy
   return started(run('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf')], folder), port)
 }
 
+/** Envoy: TLS and proxying, and each request is asked about by gRPC at a decision API on loopback. */
+export async function startAskingEnvoy(root: string, port: number, ports: Asked): Promise<Server> {
+  const folder = folderFor(root, 'envoy')
+  const extension = (name: string, type: string, settings: object = {}): object => ({
+    name,
+    typed_config: { '@type': `type.googleapis.com/envoy.extensions.${type}`, ...settings },
+  })
+  const at = (port: number): object => ({ address: { socket_address: { address: '127.0.0.1', port_value: port } } })
+  const cluster = (name: string, port: number, settings: object = {}): object => ({
+    name,
+    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: at(port) }] }] },
+    ...settings,
+  })
+  const certificate = { certificate_chain: { filename: `${root}/server.crt` }, private_key: { filename: `${root}/server.key` } }
+  const http = {
+    '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
+    explicit_http_config: { http2_protocol_options: {} },
+  }
+  const manager = {
+    stat_prefix: 'edge',
+    use_remote_address: true,
+    route_config: {
+      virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'u' } }] }],
+    },
+    http_filters: [
+      extension('envoy.filters.http.ext_authz', 'filters.http.ext_authz.v3.ExtAuthz', {
+        transport_api_version: 'V3',
+        encode_raw_headers: true,
+        grpc_service: { envoy_grpc: { cluster_name: 'decisions' }, timeout: '5s' },
+      }),
+      extension('envoy.filters.http.router', 'filters.http.router.v3.Router'),
+    ],
+  }
+  const listener = {
+    ...at(port),
+    filter_chains: [
+      {
+        transport_socket: extension('envoy.transport_sockets.tls', 'transport_sockets.tls.v3.DownstreamTlsContext', {
+          common_tls_context: { tls_certificates: [certificate] },
+        }),
+        filters: [
+          extension(
+            'envoy.filters.network.http_connection_manager',
+            'filters.network.http_connection_manager.v3.HttpConnectionManager',
+            manager,
+          ),
+        ],
+      },
+    ],
+  }
+  const clusters = [
+    cluster('u', ports.upstream),
+    cluster('decisions', ports.decisions, {
+      typed_extension_protocol_options: { 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': http },
+    }),
+  ]
+  const file = join(folder, 'envoy.json')
+  writeFileSync(file, JSON.stringify({ static_resources: { listeners: [listener], clusters } }))
+  const args = ['--config-path', file, '--log-level', 'error', '--use-dynamic-base-id', '--concurrency', '1']
+  return started(run(find('envoy') ?? '', args, folder), port)
+}
+
+export const hasEnvoy = (): boolean => find('envoy') !== undefined
 export const hasNginx = (): boolean => existsSync('/usr/sbin/nginx')
 export const hasHaproxy = (): boolean => existsSync('/usr/sbin/haproxy')
 

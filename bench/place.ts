@@ -29,8 +29,8 @@ export type HoldfastSettings = {
   readonly otherRoutes?: number
   /** With a registry of so many clients, their tenant, and what is revoked in the Redis of this place under `GOVERNED_PREFIX`. */
   readonly registered?: number
-  /** With a decision API, for a proxy that clients reach at this port too. */
-  readonly decidesFor?: number
+  /** With a decision API, for proxies that clients reach at these ports too. */
+  readonly decidesFor?: readonly number[]
 }
 
 /** Where a gateway with a registry has its keys in Redis. */
@@ -175,7 +175,7 @@ function routesYaml(settings: Resolved): string {
     otherRoutes = 0,
     registered = 0,
     decisionPort,
-    decidesFor,
+    decidesFor = [],
   } = settings
   const redis = `url: 'redis://127.0.0.1:${redisPort}'${registered > 0 ? `, key_prefix: '${GOVERNED_PREFIX}'` : ''}`
   const replay = store === 'memory' ? '{ store: memory }' : `{ store: redis, redis: { ${redis} } }`
@@ -190,8 +190,8 @@ listen:
   host: 127.0.0.1
   port: ${port}
   tls: { key: server.key, cert: server.crt, client_certificates: ${clientCertificates}${clientCertificates === 'pki' ? ', client_ca: client-ca.crt' : ''} }
-public_origins: ['https://localhost:${port}'${decidesFor === undefined ? '' : `, 'https://localhost:${decidesFor}'`}]
-${decidesFor === undefined ? '' : `decision_api: { port: ${decisionPort}, hop: loopback }\n`}admin: { port: ${adminPort} }
+public_origins: [${[port, ...decidesFor].map((each) => `'https://localhost:${each}'`)}]
+${decidesFor.length === 0 ? '' : `decision_api: { port: ${decisionPort}, hop: loopback }\n`}admin: { port: ${adminPort} }
 workers: ${workers}
 issuers: [{ issuer: '${ISSUER}', audience: '${AUDIENCE}', jwks_file: issuer.jwks, algorithms: [ES256] }]
 replay: ${replay}
