@@ -218,19 +218,19 @@ t.test('mutual TLS: the hop is whoever has a certificate of its CA by one of its
     named(2, 'a, URI:spiffe://bank/ingress, b'),
     named(6, 'spiffe://bank/ingress/child'),
   ])
-  const names = ['ingress.internal']
+  const names = ['ingress.bank.internal']
   const ekus = ['client'] as const
   const [hop, wild, other, common, server, stranger] = await Promise.all([
     makeCertificate({ ca, names, ekus }),
-    makeCertificate({ ca, names: ['*.internal'], ekus }),
-    makeCertificate({ ca, names: ['egress.internal'], ekus }),
-    makeCertificate({ ca, subject: 'CN=ingress.internal', ekus }),
+    makeCertificate({ ca, names: ['*.bank.internal'], ekus }),
+    makeCertificate({ ca, names: ['egress.bank.internal'], ekus }),
+    makeCertificate({ ca, subject: 'CN=ingress.bank.internal', ekus }),
     makeCertificate({ ca, names, ekus: ['server'] }),
     makeCertificate({ ca: foreign, names, ekus }),
   ])
   const lab = await startBehind({
     listen: 'tls: { key: server.key, cert: server.crt }',
-    behind: 'hop: { ca: hops.crt, names: [ingress.internal, spiffe://bank/ingress] }, address: forwarded_for',
+    behind: 'hop: { ca: hops.crt, names: [ingress.bank.internal, spiffe://bank/ingress] }, address: forwarded_for',
     files: { 'hops.crt': ca.cert },
   })
   t.teardown(() => lab.stop())
@@ -263,7 +263,7 @@ t.test('mutual TLS: the hop is whoever has a certificate of its CA by one of its
   await lab.reload((defaults) => ({
     ...defaults,
     listen:
-      '{ tls: { key: server.key, cert: server.crt }, behind: { hop: { ca: hops.crt, names: [egress.internal] }, address: forwarded_for } }',
+      '{ tls: { key: server.key, cert: server.crt }, behind: { hop: { ca: hops.crt, names: [egress.bank.internal] }, address: forwarded_for } }',
     public_origins: `[https://${HOST}]`,
   }))
   t.equal(await open.ended(20_000), '', 'another name is in force at once')

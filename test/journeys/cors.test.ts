@@ -133,6 +133,11 @@ t.test('OPTIONS that is no preflight goes to the route that has it', async (t) =
   t.equal((await lab.send(anonymous(draft('/own', [['Origin', PAGE]], 'OPTIONS')))).body, 'OPTIONS')
   const bare = await lab.send(anonymous(draft('/own', [['Access-Control-Request-Method', 'GET']], 'OPTIONS')))
   t.strictSame([bare.status, bare.body], [200, 'OPTIONS'])
+  const asking: Draft['headers'] = [
+    ['Origin', PAGE],
+    ['Access-Control-Request-Method', 'GET'],
+  ]
+  t.equal((await lab.send(anonymous(draft('/own', asking)))).body, 'GET', 'only OPTIONS asks beforehand')
 })
 
 t.test('a reload changes which pages may ask', async (t) => {

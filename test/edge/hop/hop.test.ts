@@ -1,7 +1,9 @@
 // A hop that is heard, and one that no longer is.
 import t from 'tap'
+import { createCertificateReader } from '../../../src/edge/hop/certificate.js'
 import { createHop } from '../../../src/edge/hop/hop.js'
 import { Denial } from '../../../src/verify/verdict.js'
+import { hoursFromNow, makeCa, makeCertificate, makeOddCertificate } from '../../support/certs.js'
 import { openTestEdge } from '../../support/edge.js'
 
 t.test('denies hop_untrusted: its certificate has ended, or is not good yet, on a connection that stayed', async (t) => {
@@ -36,4 +38,23 @@ t.test('denies hop_untrusted: its certificate has ended, or is not good yet, on 
     t.match(denial, { reason: 'hop_untrusted', detail: 'dates' })
     t.ok(denial instanceof Denial)
   }
+})
+
+t.test('what was remembered of a certificate is found anew when its dates are over: a CA that was renewed', async (t) => {
+  const edge = await openTestEdge()
+  t.teardown(edge.close)
+  const renewed = await makeCa('Client CA', { notAfter: hoursFromNow(9) })
+  const old = await makeOddCertificate({ subject: 'CN=Client CA', isCa: true, keys: renewed.issued.keys })
+  const client = await makeCertificate({ ca: renewed, ekus: ['client'], notAfter: hoursFromNow(5) })
+  const behind = { hop: 'socket', certificate: 'client_cert', address: 'none', host: 'same', removed_prefix: '' } as const
+  const client_ca = old.cert + renewed.cert
+  const read = createCertificateReader({ ...edge.listener, behind, client_certificates: 'pki', client_ca })
+  const der = client.cert.replace(/-----[^-]*-----|\s/g, '')
+  const now = Date.now() / 1000
+  /** In whole hours from now, how long it is good by what is known then. */
+  const endAt = (hours: number) => {
+    const { invalid, notAfter } = read(['Client-Cert', `:${der}:`], now + hours * 3600) ?? {}
+    return [invalid, Math.round(((notAfter ?? 0) - now) / 3600)]
+  }
+  t.same([0, 0, 2, 2].map(endAt), [1, 1, 5, 5].map((end) => [null, end]))
 })
