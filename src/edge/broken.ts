@@ -4,11 +4,10 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Reason } from '../verify/reasons.js'
-import type { Peer } from '../verify/types.js'
-import type { Connections } from './connections.js'
+import type { Connection, Connections } from './connections.js'
 
 /** What the refusal of bytes without a request is made from. */
-export type BrokenRequest = { readonly reason: Reason; readonly peer: Peer }
+export type BrokenRequest = { readonly reason: Reason } & Pick<Connection, 'peer' | 'stranger'>
 
 type Answering = {
   readonly socket: Socket
@@ -27,7 +26,8 @@ export function answerBroken(error: NodeJS.ErrnoException, { socket, connections
   line.isClosing = true
   const [current] = line.turns
   const say = () => {
-    socket.write(refuse({ reason, peer: line.connection.peer }))
+    const { peer, stranger } = line.connection
+    socket.write(refuse({ reason, peer, stranger }))
     socket.destroySoon()
   }
   // What broke is the body of a request that has its answer: a second one would be taken for that of the next request.

@@ -128,7 +128,7 @@ export async function enforce(exchange: EdgeExchange, enforcement: Enforcement):
 }
 
 /** The answer to bytes that no request could be read from, as text for the socket; audited like any other refusal. */
-export function refuseBroken({ reason, peer }: BrokenRequest, enforcement: Enforcement): string {
+export function refuseBroken({ reason, peer, stranger }: BrokenRequest, enforcement: Enforcement): string {
   const head: Head = {
     requestId: randomUUID(),
     receivedAt: enforcement.clock(),
@@ -140,7 +140,7 @@ export function refuseBroken({ reason, peer }: BrokenRequest, enforcement: Enfor
     servername: null,
     removedPrefix: '',
   }
-  const denial = deny(reason)
+  const denial = stranger === null ? deny(reason) : deny('hop_untrusted', stranger)
   enforcement.audit({
     head,
     inbound: null,

@@ -250,6 +250,10 @@ t.test('mutual TLS: the hop is whoever has a certificate of its CA by one of its
     t.strictSame([reply.status, reasonOf(reply)], [403, 'hop_untrusted'], detail)
     t.match(await lab.refusal(reply.header('x-request-id') ?? ''), { detail })
   }
+  const { cert, key } = other
+  const broken = await exchangeOn(await openRaw(lab.port, { servername: HOST, cert, key }), 'GET / HTTP/1.1\r\nHost\r\n\r\n')
+  t.strictSame([broken.status, reasonOf(broken)], [403, 'hop_untrusted'], 'whatever it says')
+  t.match(await lab.refusal(broken.header('x-request-id') ?? ''), { detail: 'by another name' })
   for (const [why, who] of Object.entries({ server, stranger, none: { cert: '', key: '' } })) {
     const client = await openRaw(lab.port, { servername: HOST, ...(why === 'none' ? {} : who) })
     client.send(request())
