@@ -252,6 +252,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
       ],
       ['Cert twice', client, [['X-Forwarded-Client-Cert', `Cert="${escaped(client)}";CERT="${escaped(client)}"`]], INVALID],
       ['Cert of two', client, [['X-Forwarded-Client-Cert', `Cert="${escaped(client, other)}"`]], INVALID],
+      ['Cert of one twice', client, [['X-Forwarded-Client-Cert', `Cert="${escaped(client, client)}"`]], INVALID],
       ['two elements', client, [['X-Forwarded-Client-Cert', `Cert="${escaped(client)}",By=x`]], INVALID],
       ['two elements, the first empty', client, [['X-Forwarded-Client-Cert', `,Cert="${escaped(client)}"`]], INVALID],
       ['an open quote', client, [['X-Forwarded-Client-Cert', `Subject="CN=a;Cert="${escaped(client)}"`]], INVALID],

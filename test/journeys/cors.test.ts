@@ -8,7 +8,7 @@ const lab = await startLab({
   store: 'memory',
   yaml: (defaults) => ({
     ...defaults,
-    cors: `{ origins: [${PAGE}, 'http://localhost:3000'], max_age: 5m, headers: [If-Match], expose: [ETag] }`,
+    cors: `{ origins: [${PAGE}, 'http://localhost:3000'], max_age: 300999ms, headers: [If-Match], expose: [ETag] }`,
     routes: `${defaults.routes}
   - { path: '/read/:id', methods: [PUT], tier: sensitive_write, upstream: cases, issuers: [https://as.example.com], acr_values: [a] }
   - { path: /own, methods: [GET, OPTIONS], tier: public, upstream: cases }`,
@@ -63,6 +63,7 @@ t.test('a preflight is answered from the routes, without credentials', async (t)
     'Access-Control-Allow-Methods: GET, POST, HEAD, PUT',
     ...READABLE.slice(0, 1),
     READABLE[1],
+    // Whole seconds.
     'Access-Control-Max-Age: 300',
     'Vary: Origin',
   ])

@@ -23,11 +23,12 @@ const method = checkMethod()
 type Http = Record<string, unknown>
 type Told = { readonly http?: Http; readonly headers?: Readonly<Record<string, string>> }
 
-/** What Envoy says of a request: headers of one name in one, in lower case. */
+/** What Envoy says of a request: headers of one name in one, in lower case. The host is the one that it tells apart. */
 function httpOf({ draft, lines, body }: Client, { http, headers = {} }: Told = {}): Http {
   const merged = new Map<string, string>([
     [':authority', draft.host],
     [':path', draft.target],
+    ['host', 'elsewhere.example.com'],
     ['x-forwarded-for', '192.0.2.1'],
   ])
   for (const [name, value] of [...lines, ...Object.entries(headers)]) {
@@ -111,6 +112,8 @@ t.test('a refusal is that of a request that comes to us', async (t) => {
     [400, 'credentials_malformed', (draft) => (draft.credentials = twice('Authorization'))],
     [400, 'request_malformed', () => undefined, { http: { scheme: 'http' } }],
     [400, 'request_malformed', () => undefined, { http: { host: '' } }],
+    [400, 'request_malformed', () => undefined, { http: { method: '' } }],
+    [400, 'request_malformed', () => undefined, { http: { path: '' } }],
     [400, 'request_malformed', () => undefined, { http: { headers: [] } }],
   ]
   for (const [status, reason, change, told] of rows) {
@@ -179,6 +182,11 @@ t.test('bodies: whole, cut off, none, too large', async (t) => {
     { headers: { 'content-length': '3' } },
   ]
   for (const told of parts) t.strictSame(refusalOf(await check(transport, httpOf(post(bytes), told))), [403, 'body_unavailable'])
+  const lines = [...post(bytes).lines, ['x-envoy-auth-partial-body', 'false'], ['x-envoy-auth-partial-body', 'true']]
+  const twice = { headerMap: { headers: lines.map(([key = '', value]) => ({ key: key.toLowerCase(), value })) } }
+  twice.headerMap.headers.push({ key: 'x-forwarded-for', value: '192.0.2.1' })
+  const marked = await check(transport, httpOf(post(bytes), { http: twice }))
+  t.strictSame(refusalOf(marked), [403, 'body_unavailable'], 'two marks are none')
   const large = Buffer.alloc(1024 * 1024 + 1)
   t.strictSame(refusalOf(await check(transport, httpOf(post(large), whole))), [413, 'body_too_large'])
   const error = await check(transport, httpOf(post(Buffer.alloc(2 * 1024 * 1024)), whole)).catch(ConnectError.from)
