@@ -192,6 +192,7 @@ t.test('a question that is repeated, missing, malformed or of http is none', asy
     ['auth-request', set('X-Original-URL', '/read/7')],
     ['auth-request', set('X-Original-URL', `https://user@${HOST}/read/7`)],
     ['auth-request', (question) => (question.method = 'POST')],
+    ['auth-request', add('Transfer-Encoding', 'gzip, chunked')],
     ['forward-auth', set('X-Forwarded-Proto', 'http')],
     ['forward-auth', set('X-Forwarded-Proto', 'https,http')],
     ['forward-auth', add('X-Forwarded-Proto', 'https')],
@@ -305,6 +306,15 @@ t.test('denies body_unavailable: a tier with a digest is not decided without the
   const twice = extAuthz(whole(), 'false')
   twice.lines.push(['X-Envoy-Auth-Partial-Body', 'true'])
   t.strictSame(statusAndReason(await ask(lab, twice)), [403, 'body_unavailable'], 'two marks are none')
+  for (const [name, question] of [
+    ['auth-request', authRequest(whole())],
+    ['forward-auth', forwardAuth(whole())],
+  ] as const) {
+    const body = Buffer.from('{"decision":"grant"}')
+    question.lines.push(['X-Envoy-Auth-Partial-Body', 'false'], ['Content-Length', String(body.length)])
+    Object.assign(question, { body })
+    t.strictSame(statusAndReason(await ask(lab, question)), [403, 'body_unavailable'], `${name}: the mark may be a client’s`)
+  }
   t.equal(await lab.usedProofs(), used)
   const unproven = whole((draft) => (draft.proof = null))
   t.strictSame(statusAndReason(await ask(lab, forwardAuth(unproven))), [401, 'proof_missing'], 'comes last')
