@@ -285,6 +285,7 @@ const NO_STEP_UP: readonly (readonly [why: string, step_up: unknown, change?: (d
   ['classes that could break out of the challenge', { acr_values: 'a", error="x' }],
   ['classes that are no text', { acr_values: [7] }],
   ['no classes', { acr_values: [] }],
+  ['more classes than a challenge should hold', { acr_values: Array.from({ length: 9 }, (_, i) => `urn:example:${i}`) }],
   ['an age that is text', { max_age: '5' }],
   ['an age before now', { max_age: -5 }],
   ['a step-up that is text', 'urn:example:aal3'],

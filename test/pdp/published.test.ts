@@ -52,6 +52,22 @@ const ANSWERS: readonly (readonly [section: string, answer: unknown, count: numb
 ]
 for (const [section, answer, count, expected] of ANSWERS) t.test(section, async (t) => t.match(read(answer, count), expected))
 
+t.test('what an answer calls its decision is visible ASCII and its own, or it is not told on', async (t) => {
+  const nameOf = (id: unknown, path = 'id') => {
+    const answer = readAnswer(Buffer.from(JSON.stringify({ decision: true, context: { id } })), null, {
+      ...members,
+      decision_id: path,
+    })
+    return typeof answer === 'string' ? answer : answer.id
+  }
+  t.equal(nameOf('d-1'), 'd-1')
+  t.equal(nameOf({ of: 'd-1' }, 'id.of'), 'd-1')
+  t.equal(nameOf('x'.repeat(256)), 'x'.repeat(256))
+  for (const id of ['', 'a b', 'a\nb', 'é', 'x'.repeat(257), 7, null, { of: 'd-1' }])
+    t.equal(nameOf(id), null, JSON.stringify(id))
+  t.equal(nameOf('d-1', 'constructor.name'), null)
+})
+
 t.test('§9.2 where the metadata is', async (t) => {
   t.equal(metadataUrl('https://pdp.example.com'), 'https://pdp.example.com/.well-known/authzen-configuration')
   t.equal(metadataUrl('https://pdp.example.com/'), 'https://pdp.example.com/.well-known/authzen-configuration')

@@ -56,5 +56,8 @@ t.test('what was remembered of a certificate is found anew when its dates are ov
     const { invalid, notAfter } = read(['Client-Cert', `:${der}:`], now + hours * 3600) ?? {}
     return [invalid, Math.round(((notAfter ?? 0) - now) / 3600)]
   }
-  t.same([0, 0, 2, 2].map(endAt), [1, 1, 5, 5].map((end) => [null, end]))
+  t.same(
+    [0, 0, 2, 2].map(endAt),
+    [1, 1, 5, 5].map((end) => [null, end]),
+  )
 })
