@@ -99,6 +99,22 @@ t.test('with `cache: 0s` every request asks', async (t) => {
   const token = randomUUID()
   for (let i = 0; i < 3; i++) t.equal((await lab.send(opaqueDraft(token))).status, 200)
   t.equal(server.asked.length, 3)
+  server.answer = () => json(activeClaims({ iat: Math.floor(Date.now() / 1000) - 60, exp: Math.floor(Date.now() / 1000) - 1 }))
+  const ended = randomUUID()
+  for (let i = 0; i < 3; i++) t.equal(reasonOf((await lab.send(opaqueDraft(ended))).body), 'token_expired')
+  t.equal(server.asked.length, 4, 'but for one that has ended')
+})
+
+t.test('with `negative_cache: 0s` every request with an inactive token asks, whatever was answered before', async (t) => {
+  const { server, lab } = await bench(t, 'cache: 1h, negative_cache: 0s', asked)
+  const token = randomUUID()
+  t.equal((await lab.send(opaqueDraft(token))).status, 200)
+  server.answer = () => INACTIVE
+  t.equal((await lab.send(opaqueDraft(token))).status, 200, 'the answer that is kept serves')
+  t.equal(reasonOf((await lab.send(opaqueDraft(token, '/asked'))).body), 'token_inactive')
+  t.equal(server.asked.length, 2)
+  for (let i = 0; i < 3; i++) t.equal(reasonOf((await lab.send(opaqueDraft(token))).body), 'token_inactive', 'but no longer')
+  t.equal(server.asked.length, 5)
 })
 
 t.test('requests with one token wait for one question', async (t) => {
@@ -139,6 +155,20 @@ t.test(
     t.equal(reasonOf((await lab.send(opaqueDraft())).body), 'token_inactive', 'and now there is room again')
   },
 )
+
+t.test('denies introspection_unavailable: more at once than `concurrency`, proven JWTs included', async (t) => {
+  const { server, lab } = await bench(t, 'cache: 0s, concurrency: 2', asked)
+  const { answer, release } = held(() => json({ active: true }))
+  server.answer = answer
+  const two = [lab.send(jwtDraft({})), lab.send(jwtDraft({}))]
+  await until('two questions', async () => server.asked.length === 2)
+  t.equal(reasonOf((await lab.send(jwtDraft({}))).body), 'introspection_unavailable')
+  t.equal(reasonOf((await lab.send(opaqueDraft())).body), 'introspection_unavailable')
+  t.same([await questions(lab, 'not_asked'), server.asked.length], [2, 2])
+  release()
+  for (const { status } of await Promise.all(two)) t.equal(status, 200)
+  t.equal((await lab.send(jwtDraft({}))).status, 200, 'and now there is room again')
+})
 
 t.test('whatever inventions bring upon themselves, known tokens and proven JWTs go on', async (t) => {
   const { server, lab } = await bench(t, 'cache: 0s', asked)

@@ -208,6 +208,28 @@ t.test('with `cache` an answer serves for the same question, and for no other', 
   t.equal(reasonOf((await send()).body), 'decision_denied', 'a reload begins anew')
 })
 
+t.test('an answer of one is none of another, though the same was asked', async (t) => {
+  const { pdp, lab } = await startBoth(t, '')
+  const strict = await startPdp()
+  t.teardown(() => strict.stop())
+  strict.answer = () => DENY
+  const other = `${HOST}:8443`
+  const route = (host: string, name: string) =>
+    `\n  - { path: /both, methods: [GET], tier: bound_read, upstream: cases, issuers: [https://as.example.com], origins: ['https://${host}'], decision: { pdp: ${name} } }`
+  await lab.reload((parts) => ({
+    ...parts,
+    public_origins: `[https://${HOST}, 'https://${other}']`,
+    pdps: `{ mild: { url: '${pdp.url}', cache: 1h, timeout: 20s }, strict: { url: '${strict.url}', cache: 1h, timeout: 20s } }`,
+    routes: route(HOST, 'mild') + route(other, 'strict'),
+  }))
+  const first = makeDraft({ host: HOST, path: '/both' })
+  t.equal((await lab.send(first)).status, 200)
+  const second = { ...makeDraft({ host: other, path: '/both' }), token: first.token }
+  t.equal(reasonOf((await lab.send(second)).body), 'decision_denied')
+  const [asked, again] = [pdp, strict].map(({ asked }) => asked.map(({ question }) => question))
+  t.same(again, asked, 'word by word')
+})
+
 t.test('an answer that was kept ends with `cache`, and what was no answer is not kept', async (t) => {
   const { pdp, lab } = await startBoth(t, 'cache: 200ms')
   const draft = draftOf()
