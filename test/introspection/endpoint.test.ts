@@ -49,7 +49,11 @@ async function startIssuer(t: Test, metadata: (server: KeyServer) => object): Pr
 }
 
 t.test('an endpoint is found where the keys are found, and remembered', async (t) => {
-  const server = await startIssuer(t, ({ origin }) => ({ introspection_endpoint: `${origin}/introspect` }))
+  const server = await startIssuer(t, ({ origin }) => ({
+    introspection_endpoint: `${origin}/introspect`,
+    // For those who authenticate by certificate (RFC 8705 §5).
+    mtls_endpoint_aliases: { introspection_endpoint: `${origin}/by-certificate` },
+  }))
   const questioner = createQuestioner(source(server.origin, { from: 'discovery' }), SETTINGS, {
     keysFor: () => [],
     clock: () => Date.now() / 1000,
