@@ -1,4 +1,4 @@
-// The Node kit, as a plugin of Fastify and as middleware.
+// The Node kit, as a plugin of Fastify, as middleware of Express, and of node:http.
 import { testKit } from './harness.js'
 
 testKit({
@@ -7,6 +7,7 @@ testKit({
   runner: [process.execPath, 'test/kits/node/run.js'],
   backends: {
     Fastify: [process.execPath, 'test/kits/node/backend.js', 'fastify'],
-    'middleware (req, res, next)': [process.execPath, 'test/kits/node/backend.js', 'express'],
+    Express: [process.execPath, 'test/kits/node/backend.js', 'express'],
+    'middleware (req, res, next)': [process.execPath, 'test/kits/node/backend.js', 'middleware'],
   },
 })
