@@ -11,9 +11,12 @@ const CLIENTS = {
 }
 const withRegistry = (clients: readonly string[]) => (yaml: LabYaml) => ({ ...yaml, clients: `[${clients.join(', ')}]` })
 
+const yesterday = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10)
+
 const REGISTRIES: Readonly<Record<string, readonly string[]>> = {
   suspended: [CLIENTS.mallory.replace('testing', 'suspended'), CLIENTS.alice],
   'taken out': [CLIENTS.alice],
+  expired: [CLIENTS.mallory.replace('status: testing', `status: testing, expires: ${yesterday}`), CLIENTS.alice],
 }
 
 const ofClient = <T extends ReturnType<typeof of>>(draft: T, client: string): T => {
@@ -62,3 +65,17 @@ for (const [what, clients] of Object.entries(REGISTRIES)) {
     t.pass('both ended')
   })
 }
+
+t.test('what a client has open that was never in the registry goes on, where the tier takes anyone', async (t) => {
+  const forAnyone = (clients: readonly string[]) => (yaml: LabYaml) => ({
+    ...withRegistry(clients)(yaml),
+    tiers: yaml.tiers?.replace('bound_read: {', 'bound_read: { client: any,') as string,
+  })
+  const { lab } = await startStreams(t, forAnyone(Object.values(CLIENTS)))
+  const [mallory, stranger] = [await openBoth(t, lab, 'mallory'), await openBoth(t, lab, 'stranger')]
+  await mallory.opened()
+  await stranger.opened()
+  await lab.reload(withRegistry([CLIENTS.alice]))
+  await mallory.ended()
+  t.ok(stranger.isOpen())
+})
