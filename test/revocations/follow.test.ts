@@ -153,6 +153,22 @@ for (const made of [['new'], ['new', 'newer']]) {
   })
 }
 
+t.test('emptied, and more made in its place than there were: what was lost is written back', async (t) => {
+  const followed = await open(t, ['jkt', 'one'])
+  const { redis } = followed
+  const made = ['new', 'newer', 'newest']
+  const keys = ['list', 'changes', 'state'].map((name) => `{revocations}:${name}`)
+  const begin = async (store: RevocationStore): Promise<void> => {
+    for (const value of made) await store.revoke(entryName('jkt', value), termsOf())
+  }
+  await withList(redis, begin, { key_prefix: 'another:' })
+  const take = `for i = 1, 3 do redis.call('RENAME', KEYS[i], KEYS[i + 3]) end`
+  await redis.call('EVAL', take, '6', ...keys.map((key) => `another:${key}`), ...keys.map((key) => `holdfast:${key}`))
+  await waitFor('what is new', () => made.every((value) => has(followed, value)))
+  await waitFor('what was lost', async () => (await redis.call('HEXISTS', `${KEY}:list`, entryName('jkt', 'one'))) === 1)
+  t.ok(has(followed, 'one'))
+})
+
 t.test('changes that it can’t be told one by one any more: it reads all again', async (t) => {
   const followed = await open(t, ['jkt', 'one'])
   const { redis } = followed
@@ -180,8 +196,7 @@ t.test('what can’t be read refuses', async (t) => {
     'no JSON',
     entryName('jkt', 'two'),
     '{"effect":"later","at":1}',
-    'no name',
-    '{}',
+    ...['no name', '["jkt"]', '["jkt","a","b"]', '["subject","a"]', '["of a later version","a"]'].flatMap((name) => [name, '{}']),
   )
   const followed = await follow(t, redis)
   t.match(followed.following.list().termsOf('jkt', '', 'one'), { effect: 'refuse', issued_before: null, until: null })

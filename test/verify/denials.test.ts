@@ -586,6 +586,17 @@ const ROWS: readonly Row[] = [
     change: tokenClaim('tenant_id', ['tenant-1']),
   },
   {
+    reason: 'tenant_mismatch',
+    why: 'no tenant in the token, and one in the path that is no UTF-8',
+    path: '/tenants/tenant-1/decision',
+    method: 'POST',
+    change: (r) => {
+      delete r.token.claims.tenant_id
+      r.target = '/tenants/%FF/decision'
+      claim('htu', `https://api.example.com${r.target}`)(r)
+    },
+  },
+  {
     reason: 'user_required',
     why: 'a client alone',
     path: '/tenants/tenant-1/decision',
